@@ -1,0 +1,1 @@
+"""Rain: distributed computations from Python."""

@@ -1,0 +1,1 @@
+"""The command line: one click tree, one module per verb."""

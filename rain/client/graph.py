@@ -1,0 +1,157 @@
+"""The graph that a session has built and not yet submitted, as columns from the first task on.
+
+Rows are ids: task `first_task + i` is row i. An input exists before the task that reads it, so the graph is acyclic by
+construction and nothing walks over it at the submit. Handles (`Task`, `DataObject`) are not kept here.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+#: Bits of an object's flags: what its author wants, whatever became of it.
+KEPT = 1
+CONSTANT = 2
+
+
+class Constant(msgspec.Struct, frozen=True):
+    """The bytes of a constant, as `blob` encoded them, and what they are."""
+
+    data: bytes
+    content_type: str | None
+    label: str | None
+
+
+class Columns:
+    """What one submit will carry; a fresh one begins after each submit."""
+
+    __slots__ = (
+        "args",
+        "args_size",
+        "constants",
+        "earlier",
+        "first_object",
+        "first_output",
+        "first_task",
+        "inputs",
+        "n_inputs",
+        "n_outputs",
+        "spec",
+    )
+
+    def __init__(self, first_task: int, first_object: int) -> None:
+        self.first_task = first_task
+        self.first_object = first_object
+        #: u32 per task: number of its spec, of its first output, how many outputs and inputs it has.
+        self.spec = array("I")
+        self.first_output = array("I")
+        self.n_outputs = array("I")
+        self.n_inputs = array("I")
+        #: u32 each: the objects that tasks read, in the order of tasks.
+        self.inputs = array("I")
+        #: u32 per task: length of its arguments in `args`.
+        self.args_size = array("I")
+        self.args = bytearray()
+        #: New constants, and constants of earlier submits that tasks of this one read.
+        self.constants: dict[int, Constant] = {}
+        #: Objects of earlier submits, kept ones, that tasks of this one read.
+        self.earlier: set[int] = set()
+
+
+class GraphBuilder:
+    """Appends tasks and objects, and numbers them; not thread-safe, its session holds the lock.
+
+    The flags of objects and the specs and places of tasks stay for the life of the session: 9 bytes per task and 1 per
+    object, by which errors can name a task long after its handle is gone.
+    """
+
+    __slots__ = ("columns", "flags", "places", "specs")
+
+    def __init__(self) -> None:
+        self.columns = Columns(0, 0)
+        #: Per object of the session: KEPT, CONSTANT.
+        self.flags = bytearray()
+        #: Per task of the session: number of its spec, and of the place in the program where it was made.
+        self.specs = array("I")
+        self.places = array("I")
+
+    @property
+    def n_tasks(self) -> int:
+        """Tasks that were built and not submitted."""
+        return len(self.columns.spec)
+
+    @property
+    def n_objects(self) -> int:
+        """Objects that were built and not submitted, constants included."""
+        return len(self.flags) - self.columns.first_object
+
+    def add_task(self, spec: int, n_outputs: int, inputs: Sequence[int], args: bytes, place: int) -> tuple[int, int]:
+        """Appends a task; returns its number and that of its first output. `inputs` are objects that exist."""
+        columns = self.columns
+        flags = self.flags
+        number = len(self.specs)
+        first_output = len(flags)
+        self.specs.append(spec)
+        self.places.append(place)
+        columns.spec.append(spec)
+        columns.first_output.append(first_output)
+        columns.n_outputs.append(n_outputs)
+        columns.n_inputs.append(len(inputs))
+        if inputs:
+            columns.inputs.extend(inputs)
+        columns.args_size.append(len(args))
+        if args:
+            columns.args += args
+        if n_outputs == 1:
+            flags.append(0)
+        else:
+            flags.extend(bytes(n_outputs))
+        return number, first_output
+
+    def add_constant(self, constant: Constant) -> int:
+        """Appends a constant; returns its number."""
+        number = len(self.flags)
+        self.flags.append(CONSTANT)
+        self.columns.constants[number] = constant
+        return number
+
+    def use_constant(self, number: int, constant: Constant) -> None:
+        """A task will read this constant; one of an earlier submit is sent again unless it is kept."""
+        self.columns.constants.setdefault(number, constant)
+
+    def use_earlier(self, number: int) -> None:
+        """A task will read this kept object of an earlier submit."""
+        self.columns.earlier.add(number)
+
+    def is_submitted_task(self, number: int) -> bool:
+        """Whether the task went with an earlier submit."""
+        return number < self.columns.first_task
+
+    def is_submitted_object(self, number: int) -> bool:
+        """Whether the object went with an earlier submit."""
+        return number < self.columns.first_object
+
+    def keep(self, objects: Iterable[int]) -> None:
+        """Marks objects as kept."""
+        for number in objects:
+            self.flags[number] |= KEPT
+
+    def unkeep(self, objects: Iterable[int]) -> None:
+        """Takes the mark away."""
+        for number in objects:
+            self.flags[number] &= ~KEPT
+
+    def is_kept(self, number: int) -> bool:
+        """Whether the object carries the mark."""
+        return bool(self.flags[number] & KEPT)
+
+    def respec(self, task: int, spec: int) -> None:
+        """Gives a task that is not submitted another spec."""
+        self.specs[task] = spec
+        self.columns.spec[task - self.columns.first_task] = spec
+
+    def start_over(self) -> None:
+        """Begins a fresh graph after a submit; numbers go on."""
+        self.columns = Columns(len(self.specs), len(self.flags))

@@ -1,0 +1,184 @@
+"""From the columns of a graph to the messages of a submit: parts, and the uploads that precede them. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import compress
+
+import msgspec
+
+from rain.client.graph import KEPT, Columns, Constant
+from rain.core.spec import TaskSpec
+from rain.protocol.client import (
+    MAX_INLINE_CONSTANT,
+    MAX_PART_BYTES,
+    MAX_TASKS_PER_PART,
+    UPLOAD_CHUNK_BYTES,
+    Submit,
+    Upload,
+)
+from rain.protocol.codec import encode
+from rain.protocol.columns import column, pack
+
+#: Flags to "is kept", by `bytes.translate`.
+_IS_KEPT = bytes(1 if flags & KEPT else 0 for flags in range(256))
+
+Frames = list[bytes | memoryview]
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What one submit sends: where its rows lie in the session's numbers."""
+
+    session: int
+    columns: Columns
+    #: Flags of all objects of the session.
+    flags: bytearray
+    first_spec: int
+    #: Specs that the server has not got.
+    specs: Sequence[TaskSpec]
+
+
+class _Cut(msgspec.Struct, frozen=True):
+    """Where a part begins: a row of tasks, an object's number, and a spec among the new ones."""
+
+    task: int
+    object: int
+    spec: int
+
+
+def uploads(order: Order) -> Iterator[Frames]:
+    """The chunks of the large constants, one message (header, payload) each."""
+    for number, constant in _sent_constants(order).items():
+        total = len(constant.data)
+        if total <= MAX_INLINE_CONSTANT:
+            continue
+        view = memoryview(constant.data)
+        for offset in range(0, total, UPLOAD_CHUNK_BYTES):
+            header = encode(Upload(session=order.session, object=number, offset=offset, total=total))
+            yield [header, view[offset : offset + UPLOAD_CHUNK_BYTES]]
+
+
+def parts(order: Order) -> Iterator[Submit]:
+    """The parts of the submit, in order; at least one."""
+    columns = order.columns
+    constants = _sent_constants(order)
+    cuts = _cuts(order, constants)
+    cuts.append(_Cut(len(columns.spec), len(order.flags), len(order.specs)))
+    args = memoryview(columns.args)
+    args_at = inputs_at = 0
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        n_inputs = columns.n_inputs[begin.task : end.task]
+        args_size = columns.args_size[begin.task : end.task]
+        args_end = args_at + sum(args_size)
+        inputs_end = inputs_at + sum(n_inputs)
+        yield Submit(
+            session=order.session,
+            last=end is cuts[-1],
+            first_spec=order.first_spec + begin.spec,
+            specs=tuple(order.specs[begin.spec : end.spec]),
+            first_task=columns.first_task + begin.task,
+            n_tasks=end.task - begin.task,
+            spec=column(columns.spec[begin.task : end.task]),
+            first_output=column(columns.first_output[begin.task : end.task]),
+            n_inputs=column(n_inputs),
+            inputs=column(columns.inputs[inputs_at:inputs_end]),
+            args_size=column(args_size),
+            args=args[args_at:args_end],
+            first_object=begin.object,
+            n_objects=end.object - begin.object,
+            kept=_kept(order.flags, begin.object, end.object),
+            **_constant_columns(_between(constants, begin.object, end.object, first=begin is cuts[0])),
+        )
+        args_at, inputs_at = args_end, inputs_end
+
+
+def _sent_constants(order: Order) -> dict[int, Constant]:
+    """The new constants, and those of earlier submits that are not kept at the server, by number."""
+    first, flags = order.columns.first_object, order.flags
+    return {
+        number: constant
+        for number, constant in order.columns.constants.items()
+        if number >= first or not flags[number] & KEPT
+    }
+
+
+def _between(constants: dict[int, Constant], begin: int, end: int, *, first: bool) -> dict[int, Constant]:
+    """The constants of one part; constants of earlier submits go with the first."""
+    return {
+        number: constant
+        for number, constant in constants.items()
+        if begin <= number < end or (first and number < begin)
+    }
+
+
+def _cuts(order: Order, constants: dict[int, Constant]) -> list[_Cut]:
+    """Where parts begin so that none grows over `MAX_PART_BYTES` unless a single row does.
+
+    Rows are taken in the order in which they were made, so each part has its own range of tasks and of objects.
+    """
+    columns = order.columns
+    cuts = [_Cut(0, columns.first_object, 0)]
+    size = 0
+    for number, spec in enumerate(order.specs):
+        weight = len(spec.body) + len(spec.config)
+        if size and size + weight > MAX_PART_BYTES:
+            cuts.append(_Cut(0, columns.first_object, number))
+            size = 0
+        size += weight
+    all_specs = len(order.specs)
+    if size + len(columns.args) + _inline_bytes(constants.values()) <= MAX_PART_BYTES:
+        return cuts + [
+            _Cut(row, columns.first_output[row], all_specs)
+            for row in range(MAX_TASKS_PER_PART, len(columns.spec), MAX_TASKS_PER_PART)
+        ]
+    size += _inline_bytes(constant for number, constant in constants.items() if number < columns.first_object)
+    last_task = 0
+    for task, number, weight in _rows(columns, constants):
+        if (size and size + weight > MAX_PART_BYTES) or task - last_task >= MAX_TASKS_PER_PART:
+            cuts.append(_Cut(task, number, all_specs))
+            size, last_task = 0, task
+        size += weight
+    return cuts
+
+
+def _rows(columns: Columns, constants: dict[int, Constant]) -> Iterator[tuple[int, int, int]]:
+    """New constants and tasks as (row of the next task, number of the first object, bytes), in the order of making."""
+    new = [(number, constant) for number, constant in sorted(constants.items()) if number >= columns.first_object]
+    at = 0
+    for task, (first_output, args_size) in enumerate(zip(columns.first_output, columns.args_size, strict=True)):
+        while at < len(new) and new[at][0] < first_output:
+            yield task, new[at][0], _inline_bytes([new[at][1]])
+            at += 1
+        yield task, first_output, args_size
+    for number, constant in new[at:]:
+        yield len(columns.spec), number, _inline_bytes([constant])
+
+
+def _inline_bytes(constants: Iterator[Constant] | Sequence[Constant] | object) -> int:
+    return sum(len(c.data) for c in constants if len(c.data) <= MAX_INLINE_CONSTANT)  # type: ignore[attr-defined]
+
+
+def _kept(flags: bytearray, begin: int, end: int) -> memoryview:
+    return pack("I", compress(range(begin, end), flags[begin:end].translate(_IS_KEPT)))
+
+
+def _constant_columns(constants: dict[int, Constant]) -> dict[str, object]:
+    """The fields of a `Submit` that carry constants."""
+    types: dict[str | None, int] = {}
+    inline = bytearray()
+    data = bytearray()
+    for constant in constants.values():
+        small = len(constant.data) <= MAX_INLINE_CONSTANT
+        inline.append(small)
+        if small:
+            data += constant.data
+    type_numbers = array("H", (types.setdefault(c.content_type, len(types)) for c in constants.values()))
+    return {
+        "constants": pack("I", constants),
+        "constant_size": pack("Q", (len(constant.data) for constant in constants.values())),
+        "constant_inline": memoryview(inline),
+        "constant_data": memoryview(data),
+        "constant_type": column(type_numbers),
+        "content_types": tuple(types),
+    }

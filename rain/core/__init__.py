@@ -1,0 +1,1 @@
+"""The words every part of Rain uses: ids, specs, resources, failures, errors."""

@@ -1,0 +1,33 @@
+"""Names of sessions, tasks and objects, printed alike everywhere so that one grep tells a task's story.
+
+A session is numbered by the server, from 1. Its tasks and its data objects are numbered by the client, each from 0, in
+the order in which they are made; an input exists before the task that reads it, so a graph is acyclic exactly when
+every input of a task has a smaller number than the task's first output.
+"""
+
+#: The holder number that means the server itself: constants that clients uploaded, and small results.
+SERVER = 0
+#: No holder, no worker, no producer.
+NONE = 0xFFFFFFFF
+#: Numbers of tasks and objects are 32 bit on the wire; this one is reserved.
+MAX_ID = NONE - 1
+
+
+def session_name(session: int) -> str:
+    """The printed name of a session: `s3`."""
+    return f"s{session}"
+
+
+def task_name(session: int, task: int) -> str:
+    """The printed name of a task: `s3.t17`."""
+    return f"s{session}.t{task}"
+
+
+def object_name(session: int, obj: int) -> str:
+    """The printed name of a data object: `s3.o17`. A worker's store uses it as a file name."""
+    return f"s{session}.o{obj}"
+
+
+def worker_name(worker: int) -> str:
+    """The printed name of a worker: `w2`."""
+    return f"w{worker}"

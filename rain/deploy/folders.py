@@ -1,0 +1,25 @@
+"""Where the files of clusters lie on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def log_folder() -> Path:
+    """`$XDG_STATE_HOME/rain/logs`; not made yet."""
+    return Path(platformdirs.user_state_dir("rain")) / "logs"
+
+
+def log_file(folder: Path, role: str) -> Path:
+    """A new name for the log of a program that is about to start."""
+    stem = f"{role}-{os.getpid()}"
+    number = 1
+    while (folder / f"{stem}-{number}.log").exists():
+        number += 1
+    path = folder / f"{stem}-{number}.log"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    return path

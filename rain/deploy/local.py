@@ -1,0 +1,93 @@
+"""A cluster of this machine that ends with the process that started it: what `Client()` and `rain.local` use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from rain.core.config import ServerConfig, WorkerConfig
+from rain.core.errors import RainException
+from rain.deploy.capacity import detect_cpus
+from rain.deploy.folders import log_file
+from rain.deploy.program import Program
+
+
+class LocalCluster:
+    """A server and workers as child processes, on free ports of the loopback address.
+
+    `workers`: how many; `cpus`: of each worker, None: all that this process may use, shared evenly. Returns when all
+    is ready; raises RainException with the child's own error.
+    """
+
+    def __init__(self, workers: int = 1, cpus: int | None = None) -> None:
+        if workers < 1:
+            raise RainException(f"a local cluster needs at least one worker, found workers={workers}")
+        if cpus is not None and cpus < 1:
+            raise RainException(f"a worker needs at least one cpu, found cpus={cpus}")
+        self._logs = tempfile.TemporaryDirectory(prefix="rain-local-", ignore_cleanup_errors=True)
+        self._pid = os.getpid()
+        self._workers: list[Program] = []
+        self._server: Program | None = None
+        try:
+            self._server = self._start(ServerConfig(port=0, http_port=0, kind="local"))
+            started = self._server.wait_ready()
+            self.port = started.port
+            #: The access file for clients.
+            self.access_path = Path(started.client_access)
+            self._worker_access = started.worker_access
+            self._cpus = cpus if cpus is not None else max(1, detect_cpus() // workers)
+            starting = [self._start(self._worker_config(self._cpus)) for _ in range(workers)]
+            self._workers += starting
+            for worker in starting:
+                worker.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def add_worker(self, cpus: int | None = None) -> None:
+        """Start one more worker, with as many cpus as the others unless told otherwise; returns when it is ready."""
+        if self._server is None:
+            raise RainException("this cluster was stopped: start another with `rain.local()`")
+        worker = self._start(self._worker_config(cpus or self._cpus))
+        self._workers.append(worker)
+        worker.wait_ready()
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that live, in the order of their start."""
+        return [worker.pid for worker in self._workers if worker.alive]
+
+    def stop(self) -> None:
+        """End everything and remove all files; repeatable. In a forked child it does nothing: the parent owns it."""
+        if os.getpid() != self._pid:
+            return
+        programs = [*self._workers, *([self._server] if self._server else [])]
+        if self._server is not None:
+            # The server tells its workers to stop, which is quicker and cleaner than each noticing by itself.
+            self._server.end()
+        for worker in self._workers:
+            worker.end()
+        for program in programs:
+            program.wait_ended()
+        self._server = None
+        self._workers.clear()
+        with contextlib.suppress(OSError):
+            self._logs.cleanup()
+
+    def __enter__(self) -> LocalCluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self, config: ServerConfig | WorkerConfig) -> Program:
+        role = "server" if isinstance(config, ServerConfig) else "worker"
+        return Program(config, embedded=True, log=log_file(Path(self._logs.name), role))
+
+    def _worker_config(self, cpus: int) -> WorkerConfig:
+        return WorkerConfig(server_port=self.port, access=self._worker_access, cpus=cpus)

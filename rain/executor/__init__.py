@@ -1,0 +1,1 @@
+"""The process in which the tasks of a user run; imports neither tornado nor zmq."""

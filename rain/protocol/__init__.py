@@ -1,0 +1,1 @@
+"""One module per conversation: both directions in one file, unions at the bottom."""

@@ -1,0 +1,346 @@
+"""The conversation of client and server, after hello.
+
+Requests carry a number that the answer repeats. Columns (`Column`) are raw little-endian numbers, see
+`protocol.columns`; the type of each stands beside it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rain.core.failure import Failure
+from rain.core.resources import Offer
+from rain.core.spec import TaskSpec
+from rain.protocol.codec import MessageDecoder
+from rain.protocol.columns import EMPTY, Column
+
+#: A part of a submit carries at most this many tasks.
+MAX_TASKS_PER_PART = 1 << 22
+#: A part of a submit is cut before it grows over this many bytes of arguments and constants.
+MAX_PART_BYTES = 16 << 20
+#: Constants up to this size travel inside the submit; larger ones are uploaded before it, in chunks.
+MAX_INLINE_CONSTANT = 64 << 10
+#: Size of an upload's chunks.
+UPLOAD_CHUNK_BYTES = 1 << 20
+
+# ---------------------------------------------------------------- client to server
+
+
+class OpenSession(msgspec.Struct, frozen=True, tag="open_session"):
+    """Answered by `SessionOpened`."""
+
+    request: int
+    name: str | None = None
+    fail_fast: bool = True
+    ttl_s: float | None = None
+
+
+class CloseSession(msgspec.Struct, frozen=True, tag="close_session"):
+    """Stops the session's running tasks and drops its objects. Answered by `Ack`; a session that is gone is fine."""
+
+    request: int
+    session: int
+
+
+class Upload(msgspec.Struct, frozen=True, tag="upload"):
+    """A chunk of a large constant; its bytes are the payload frame. Precedes the submit that names the object."""
+
+    session: int
+    object: int
+    offset: int
+    total: int
+
+
+class Submit(msgspec.Struct, frozen=True, tag="submit", kw_only=True):
+    """One part of a submit; the parts up to `last` are committed as one.
+
+    Tasks are numbered `first_task …`, objects `first_object …`, both without gaps over all submits of a session.
+    Every new object is either a constant or an output of a task of the same part.
+    """
+
+    session: int
+    last: bool = True
+    #: Specs that the server has not got; numbered on from `first_spec`, per session.
+    first_spec: int
+    specs: tuple[TaskSpec, ...] = ()
+
+    first_task: int
+    n_tasks: int
+    #: u32 per task: number of its spec.
+    spec: Column = EMPTY
+    #: u32 per task: number of its first output; the others follow, as many as the spec has outputs.
+    first_output: Column = EMPTY
+    #: u32 per task: how many inputs; then u32 each: the objects. Repeats are allowed.
+    n_inputs: Column = EMPTY
+    inputs: Column = EMPTY
+    #: u32 per task: length of its arguments; then the bytes of all.
+    args_size: Column = EMPTY
+    args: Column = EMPTY
+
+    first_object: int
+    n_objects: int
+    #: u32 each, ascending: numbers of the new objects that are kept.
+    kept: Column = EMPTY
+
+    #: u32 each: objects that are constants: new ones, and ones of earlier submits that are sent again.
+    constants: Column = EMPTY
+    #: u64 each: their size in bytes.
+    constant_size: Column = EMPTY
+    #: u8 each: 1 when the bytes stand in `constant_data`, 0 when they were uploaded.
+    constant_inline: Column = EMPTY
+    constant_data: Column = EMPTY
+    #: u16 each: index into `content_types`.
+    constant_type: Column = EMPTY
+    content_types: tuple[str | None, ...] = ()
+
+
+class Unkeep(msgspec.Struct, frozen=True, tag="unkeep"):
+    """The client no longer wants these objects (u32 each)."""
+
+    session: int
+    objects: Column
+
+
+class Wait(msgspec.Struct, frozen=True, tag="wait"):
+    """Answered by `WaitDone` when all of these tasks are done (or any of them, where `some`)."""
+
+    request: int
+    session: int
+    #: u32 each; ignored where `all_tasks`.
+    tasks: Column = EMPTY
+    #: Wait for everything that was submitted so far.
+    all_tasks: bool = False
+    some: bool = False
+
+
+class Unwait(msgspec.Struct, frozen=True, tag="unwait"):
+    """The client stopped waiting (time out, interrupt); no answer follows for that request."""
+
+    request: int
+
+
+class Locate(msgspec.Struct, frozen=True, tag="locate"):
+    """Where are these objects? Answered by `Located` as soon as all of them are finished, or by `RequestFailed`."""
+
+    request: int
+    session: int
+    #: u32 each; kept, or constants that are still held.
+    objects: Column
+
+
+class QueryTasks(msgspec.Struct, frozen=True, tag="query_tasks"):
+    """Answered by `TaskNews`: the present state of these tasks (u32 each)."""
+
+    request: int
+    session: int
+    tasks: Column
+
+
+class QueryObjects(msgspec.Struct, frozen=True, tag="query_objects"):
+    """Answered by `ObjectNews`: the present state of these objects (u32 each)."""
+
+    request: int
+    session: int
+    objects: Column
+
+
+class CancelTasks(msgspec.Struct, frozen=True, tag="cancel_tasks"):
+    """Stops these tasks (u32 each) and everything that depends on them. Answered by `Ack`."""
+
+    request: int
+    session: int
+    tasks: Column
+
+
+class QueryServer(msgspec.Struct, frozen=True, tag="query_server"):
+    """Answered by `ServerInfo`."""
+
+    request: int
+
+
+class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
+    """Ends the server and all its workers. Answered by `Ack`, then the connection ends."""
+
+    request: int
+
+
+class ClientAlive(msgspec.Struct, frozen=True, tag="client_alive"):
+    """Nothing to say, still here."""
+
+
+# ---------------------------------------------------------------- server to client
+
+
+class SessionOpened(msgspec.Struct, frozen=True, tag="session_opened"):
+    request: int
+    session: int
+
+
+class Ack(msgspec.Struct, frozen=True, tag="ack"):
+    """Done what was asked for."""
+
+    request: int
+
+
+class RequestFailed(msgspec.Struct, frozen=True, tag="request_failed"):
+    """The request cannot be carried out; where a task is the reason, which one (NONE otherwise) and its failure."""
+
+    request: int
+    reason: str
+    task: int | None = None
+    attempt: int = 0
+    worker: int = 0
+    failure: Failure | None = None
+
+
+class WaitDone(msgspec.Struct, frozen=True, tag="wait_done"):
+    """The wait is over. u32 each: tasks that finished (only where `some`; otherwise all asked for did)."""
+
+    request: int
+    finished: Column = EMPTY
+
+
+class SessionFailed(msgspec.Struct, frozen=True, tag="session_failed"):
+    """The session failed: its first failed task, or None where a submit was refused. Every wait of it ends."""
+
+    session: int
+    reason: str
+    task: int | None = None
+    attempt: int = 0
+    worker: int = 0
+    failure: Failure | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """How many tasks of a session are done (finished, failed or cancelled); opens the client's submit window."""
+
+    session: int
+    done: int
+    unfinished: int
+
+
+class Located(msgspec.Struct, frozen=True, tag="located"):
+    """Where to fetch: per object of the request a holder, a size and, for small ones, the bytes themselves."""
+
+    request: int
+    #: u32 each: holder (0: the bytes stand in `data`, or are fetched from the server's data endpoint when they don't).
+    holder: Column
+    #: u64 each.
+    size: Column
+    #: u8 each: 1 when the bytes stand in `data`.
+    inline: Column
+    data: Column
+    content_types: tuple[str | None, ...]
+    peers: tuple[Peer, ...] = ()
+
+
+class Peer(msgspec.Struct, frozen=True, array_like=True):
+    """A data endpoint: the holder's number, where it listens, and its public CURVE key (Z85 text)."""
+
+    number: int
+    host: str
+    port: int
+    key: str
+
+
+class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
+    """What `task.info` shows."""
+
+    state: str
+    worker: int | None
+    attempt: int
+    duration_us: int | None
+    start_time: float | None
+    failure: Failure | None
+
+
+class TaskNews(msgspec.Struct, frozen=True, tag="task_news"):
+    """In the order of the request."""
+
+    request: int
+    tasks: tuple[TaskInfo, ...]
+
+
+class ObjectInfo(msgspec.Struct, frozen=True, array_like=True):
+    """What `obj.info` shows."""
+
+    state: str
+    size: int | None
+    content_type: str | None
+
+
+class ObjectNews(msgspec.Struct, frozen=True, tag="object_news"):
+    """In the order of the request."""
+
+    request: int
+    objects: tuple[ObjectInfo, ...]
+
+
+class WorkerInfo(msgspec.Struct, frozen=True):
+    """One worker as `get_server_info`, `rain status` and `/api/status` show it; lists hold at most 10,000 ids."""
+
+    worker: int
+    host: str
+    pid: int
+    address: str
+    offer: Offer
+    n_tasks: int
+    n_objects: int
+    tasks: tuple[tuple[int, int], ...] = ()
+    objects: tuple[tuple[int, int], ...] = ()
+    suspect: bool = False
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """One session in the same places: tasks by state."""
+
+    session: int
+    name: str | None
+    state: str
+    tasks: dict[str, int]
+    n_objects: int
+
+
+class ServerInfo(msgspec.Struct, frozen=True, tag="server_info"):
+    request: int
+    version: str
+    workers: tuple[WorkerInfo, ...]
+    sessions: tuple[SessionInfo, ...]
+
+
+class ServerAlive(msgspec.Struct, frozen=True, tag="server_alive"):
+    """Nothing to say, still here."""
+
+
+FromClient = (
+    Submit
+    | Wait
+    | Locate
+    | Unkeep
+    | Upload
+    | OpenSession
+    | CloseSession
+    | Unwait
+    | QueryTasks
+    | QueryObjects
+    | CancelTasks
+    | QueryServer
+    | Shutdown
+    | ClientAlive
+)
+ToClient = (
+    WaitDone
+    | Located
+    | Progress
+    | SessionOpened
+    | Ack
+    | RequestFailed
+    | SessionFailed
+    | TaskNews
+    | ObjectNews
+    | ServerInfo
+    | ServerAlive
+)
+
+from_client_decoder: MessageDecoder[FromClient] = MessageDecoder(FromClient)
+to_client_decoder: MessageDecoder[ToClient] = MessageDecoder(ToClient)

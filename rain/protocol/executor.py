@@ -1,0 +1,148 @@
+"""The conversation of a worker with its executors, and with the forkserver that makes them, over socket pairs.
+
+An executor runs the tasks of a batch one after the other. A batch holds resources for one task at a time, so all its
+tasks have the same request.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rain.core.failure import Failure
+from rain.core.spec import TaskSpec
+from rain.protocol.codec import MessageDecoder
+
+#: Results up to this size come back through the pipe; an executor writes larger ones into the store itself.
+MAX_PIPE_RESULT = 64 << 10
+
+# ---------------------------------------------------------------- worker to executor
+
+
+class RunInput(msgspec.Struct, frozen=True, array_like=True):
+    """An input: its bytes where it is small, else the store's file, to be mapped or linked, never written."""
+
+    object: int
+    size: int
+    content_type: str | None
+    data: bytes | None
+    path: str | None
+
+
+class RunTask(msgspec.Struct, frozen=True, array_like=True):
+    """One attempt."""
+
+    task: int
+    attempt: int
+    spec: int
+    first_output: int
+    args: bytes
+    inputs: tuple[RunInput, ...]
+
+
+class RunSpec(msgspec.Struct, frozen=True, array_like=True):
+    """A spec that this executor has not got."""
+
+    session: int
+    number: int
+    spec: TaskSpec
+
+
+class Run(msgspec.Struct, frozen=True, tag="run"):
+    """Run these tasks of one session in order; every one is answered by exactly one entry of a `Report`."""
+
+    session: int
+    specs: tuple[RunSpec, ...]
+    tasks: tuple[RunTask, ...]
+
+
+class ForgetSession(msgspec.Struct, frozen=True, tag="forget_session"):
+    """Specs and cached functions of this session are not needed any more."""
+
+    session: int
+
+
+# ---------------------------------------------------------------- executor to worker
+
+
+class Produced(msgspec.Struct, frozen=True, array_like=True):
+    """One output: bytes, or (both None) a file that the executor moved to the object's path in the store."""
+
+    size: int
+    content_type: str | None = None
+    data: bytes | None = None
+    #: The output is this input (by position), passed on without a copy.
+    same_as_input: int | None = None
+
+
+class TaskDone(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt that succeeded; outputs in the order of the spec."""
+
+    task: int
+    attempt: int
+    duration_us: int
+    outputs: tuple[Produced, ...]
+
+
+class TaskFailed(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt that failed; none of its outputs is left in the store."""
+
+    task: int
+    attempt: int
+    duration_us: int
+    failure: Failure
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """What ended since the last report, in order."""
+
+    session: int
+    done: tuple[TaskDone, ...]
+    failed: tuple[TaskFailed, ...] = ()
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The executor's loop runs; sent once."""
+
+    pid: int
+
+
+# ---------------------------------------------------------------- worker to forkserver
+
+
+class Fork(msgspec.Struct, frozen=True, tag="fork"):
+    """Make an executor that talks over the file descriptor that comes with this message."""
+
+    executor: int
+
+
+class Kill(msgspec.Struct, frozen=True, tag="kill"):
+    """Kill this executor and every process that it started. Answered by `Exited`."""
+
+    executor: int
+
+
+# ---------------------------------------------------------------- forkserver to worker
+
+
+class Forked(msgspec.Struct, frozen=True, tag="forked"):
+    executor: int
+    pid: int
+
+
+class Exited(msgspec.Struct, frozen=True, tag="exited"):
+    """The executor ended and nothing that it started is left; `signal` None where it exited by itself."""
+
+    executor: int
+    exit_code: int | None
+    signal: int | None
+
+
+ToExecutor = Run | ForgetSession
+FromExecutor = Report | Ready
+ToForkserver = Fork | Kill
+FromForkserver = Forked | Exited
+
+to_executor_decoder: MessageDecoder[ToExecutor] = MessageDecoder(ToExecutor)
+from_executor_decoder: MessageDecoder[FromExecutor] = MessageDecoder(FromExecutor)
+to_forkserver_decoder: MessageDecoder[ToForkserver] = MessageDecoder(ToForkserver)
+from_forkserver_decoder: MessageDecoder[FromForkserver] = MessageDecoder(FromForkserver)

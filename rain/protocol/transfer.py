@@ -1,0 +1,71 @@
+"""The conversation on a data endpoint: who needs an object asks a holder; workers and the server answer.
+
+A holder answers every `Get` with one `Parcel`. Objects larger than `MAX_PARCEL_OBJECT` are then read in ranges, a
+few at a time, so that neither side ever has more than a window in flight.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rain.protocol.codec import MessageDecoder
+
+#: Objects up to this size come whole in the parcel.
+MAX_PARCEL_OBJECT = 64 << 10
+#: Size of one range of a large object.
+CHUNK_BYTES = 1 << 20
+#: Ranges asked for and not yet received, per object.
+CHUNKS_IN_FLIGHT = 4
+#: Objects named in one `Get`.
+MAX_OBJECTS_PER_GET = 4096
+
+
+class Get(msgspec.Struct, frozen=True, tag="get"):
+    """Please send these objects of one session."""
+
+    request: int
+    session: int
+    objects: tuple[int, ...]
+
+
+class GetRange(msgspec.Struct, frozen=True, tag="get_range"):
+    """Please send `length` bytes of one object from `offset`."""
+
+    request: int
+    session: int
+    object: int
+    offset: int
+    length: int
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One object of a parcel; `size` -1: not here."""
+
+    object: int
+    size: int
+    content_type: str | None = None
+    #: The bytes stand in the payload frame, after those of the entries before it.
+    inline: bool = False
+
+
+class Parcel(msgspec.Struct, frozen=True, tag="parcel"):
+    """Answers `Get`, in its order; one payload frame with the bytes of the inline entries."""
+
+    request: int
+    entries: tuple[Entry, ...]
+
+
+class Chunk(msgspec.Struct, frozen=True, tag="chunk"):
+    """Answers `GetRange`; the payload frame has the bytes. `ok` False: the object is gone."""
+
+    request: int
+    object: int
+    offset: int
+    ok: bool = True
+
+
+ToHolder = Get | GetRange
+FromHolder = Parcel | Chunk
+
+to_holder_decoder: MessageDecoder[ToHolder] = MessageDecoder(ToHolder)
+from_holder_decoder: MessageDecoder[FromHolder] = MessageDecoder(FromHolder)

@@ -1,0 +1,151 @@
+"""The conversation of server and worker, after hello. Batches as columns; a batch belongs to one session."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rain.core.failure import Failure
+from rain.core.spec import TaskSpec
+from rain.protocol.client import Peer
+from rain.protocol.codec import MessageDecoder
+from rain.protocol.columns import EMPTY, Column
+
+#: Results up to this size travel inside the report and are held by the server, too.
+MAX_INLINE_RESULT = 4 << 10
+
+# ---------------------------------------------------------------- server to worker
+
+
+class NumberedSpec(msgspec.Struct, frozen=True, array_like=True):
+    """A spec with its number in the session; sent once to every worker that gets a task of it."""
+
+    number: int
+    spec: TaskSpec
+
+
+class Compute(msgspec.Struct, frozen=True, tag="compute", kw_only=True):
+    """Run these tasks, in this order where resources allow.
+
+    An input is already at the worker, or being made there by a task given earlier (or earlier in this batch), or it is
+    named among the sources with where to get it.
+    """
+
+    session: int
+    specs: tuple[NumberedSpec, ...] = ()
+    #: u32 per task.
+    task: Column
+    spec: Column
+    attempt: Column
+    first_output: Column
+    n_inputs: Column
+    #: u32 each: objects.
+    inputs: Column = EMPTY
+    #: u32 per task, then the bytes of all.
+    args_size: Column = EMPTY
+    args: Column = EMPTY
+    #: Sources, u32 each: objects that the worker has not got, and a holder of each (0: the server).
+    source: Column = EMPTY
+    source_holder: Column = EMPTY
+    #: u64 each: size in bytes.
+    source_size: Column = EMPTY
+    #: u8 each: 1 when the bytes stand in `source_data`.
+    source_inline: Column = EMPTY
+    source_data: Column = EMPTY
+    source_types: tuple[str | None, ...] = ()
+    #: Data endpoints of holders that this worker was not told before.
+    peers: tuple[Peer, ...] = ()
+
+
+class Drop(msgspec.Struct, frozen=True, tag="drop"):
+    """Nobody needs these objects any more (u32 each); unknown ones are fine."""
+
+    session: int
+    objects: Column
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Stop these attempts (u32 each); queued ones are forgotten, running ones killed with all their processes.
+
+    No report follows for them. Attempts that are not there are fine.
+    """
+
+    session: int
+    task: Column
+    attempt: Column
+
+
+class EndSession(msgspec.Struct, frozen=True, tag="end_session"):
+    """Stop all tasks of the session, drop all its objects and specs."""
+
+    session: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """End the worker and all its processes, now."""
+
+
+class ServerPing(msgspec.Struct, frozen=True, tag="ping"):
+    """Answered by `WorkerPong`; any other message counts as well."""
+
+
+# ---------------------------------------------------------------- worker to server
+
+
+class Done(msgspec.Struct, frozen=True, tag="done", kw_only=True):
+    """Attempts that succeeded, in the order in which they ended."""
+
+    session: int
+    #: u32 per task.
+    task: Column
+    attempt: Column
+    #: u32 per task: microseconds of the task's own work.
+    duration_us: Column
+    #: u64 per output, in the order of tasks and of each task's outputs.
+    size: Column
+    #: u8 per output: 1 when the bytes stand in `data`. Such an object is held by the server and by the worker.
+    inline: Column
+    data: Column = EMPTY
+    #: Content types that tasks set: (position among the outputs of this message, type).
+    content_types: tuple[tuple[int, str], ...] = ()
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """An attempt that failed."""
+
+    session: int
+    task: int
+    attempt: int
+    failure: Failure
+
+
+class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
+    """These inputs could not be had from the holder that was named; the tasks that need them are given back.
+
+    The worker has forgotten those tasks: the server plans them anew, with attempts of the same number.
+    """
+
+    session: int
+    #: u32 each.
+    objects: Column
+    holder: Column
+    #: u32 each: tasks given back.
+    task: Column
+    attempt: Column
+
+
+class Fetched(msgspec.Struct, frozen=True, tag="fetched"):
+    """The worker now also holds these objects (u32 each)."""
+
+    session: int
+    objects: Column
+
+
+class WorkerPong(msgspec.Struct, frozen=True, tag="pong"):
+    """Still here."""
+
+
+FromServer = Compute | Drop | Cancel | EndSession | ServerPing | Stop
+FromWorker = Done | Fetched | Failed | Unavailable | WorkerPong
+
+from_server_decoder: MessageDecoder[FromServer] = MessageDecoder(FromServer)
+from_worker_decoder: MessageDecoder[FromWorker] = MessageDecoder(FromWorker)

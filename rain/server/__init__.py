@@ -1,0 +1,1 @@
+"""The server: decides what runs where; no result larger than 64 KiB passes through it."""

@@ -1,0 +1,1 @@
+"""The server's decisions: a pure state machine, events in, effects out."""

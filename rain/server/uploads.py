@@ -1,0 +1,105 @@
+"""Large constants as files: chunks come in order, and an object appears only when all of it is there.
+
+Called by the stash of one session; knows nothing of limits between sessions.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from rain.core.errors import ProtocolViolation
+from rain.core.ids import object_name
+from rain.protocol.client import UPLOAD_CHUNK_BYTES, Upload
+
+
+class _Unfinished(msgspec.Struct):
+    """An upload of which chunks are still to come."""
+
+    total: int
+    received: int = 0
+
+
+class Uploads:
+    """The uploaded constants of one session, each a file in `folder`."""
+
+    __slots__ = ("_folder", "_session", "_sizes", "_unfinished")
+
+    def __init__(self, folder: Path, session: int) -> None:
+        self._folder = folder
+        self._session = session
+        #: Size in bytes of every complete object.
+        self._sizes: dict[int, int] = {}
+        self._unfinished: dict[int, _Unfinished] = {}
+
+    def __len__(self) -> int:
+        return len(self._sizes) + len(self._unfinished)
+
+    def size(self, obj: int) -> int | None:
+        """Size in bytes of a complete object, None where there is none."""
+        return self._sizes.get(obj)
+
+    def path(self, obj: int) -> Path:
+        """The file of a complete object."""
+        return self._folder / object_name(self._session, obj)
+
+    def begins(self, chunk: Upload) -> bool:
+        """Whether this chunk is the first of an object: from here on its whole size counts."""
+        return chunk.object not in self._unfinished
+
+    def check(self, chunk: Upload, length: int) -> None:
+        """Raises ProtocolViolation unless the chunk is the next one of its object and lies within its size."""
+        known = self._unfinished.get(chunk.object)
+        expected = _Unfinished(chunk.total) if known is None else known
+        if chunk.total != expected.total or chunk.total < 0:
+            raise ProtocolViolation(f"upload of {chunk.total} bytes, {expected.total} were announced")
+        if chunk.offset != expected.received:
+            raise ProtocolViolation(f"upload: chunk at {chunk.offset}, expected at {expected.received}")
+        if length > UPLOAD_CHUNK_BYTES or chunk.offset + length > chunk.total:
+            raise ProtocolViolation(f"upload: chunk of {length} bytes at {chunk.offset} of {chunk.total}")
+        if not length and chunk.total:
+            raise ProtocolViolation("upload: an empty chunk")
+
+    def add(self, chunk: Upload, data: bytes | memoryview) -> None:
+        """Keep a chunk that was checked. An object that is sent again is replaced when it is complete.
+
+        Raises OSError where the disk takes no more.
+        """
+        upload = self._unfinished.setdefault(chunk.object, _Unfinished(chunk.total))
+        part = self._part(chunk.object)
+        start = os.O_CREAT | os.O_EXCL if upload.received == 0 else 0
+        fd = os.open(part, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | start, 0o600)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        finally:
+            os.close(fd)
+        upload.received += len(data)
+        if upload.received == upload.total:
+            del self._unfinished[chunk.object]
+            part.rename(self.path(chunk.object))
+            self._sizes[chunk.object] = upload.total
+
+    def drop(self, obj: int) -> int:
+        """Remove an object, complete or not; how many bytes it counted."""
+        freed = 0
+        unfinished = self._unfinished.pop(obj, None)
+        if unfinished is not None:
+            freed += unfinished.total
+            self._part(obj).unlink(missing_ok=True)
+        size = self._sizes.pop(obj, None)
+        if size is not None:
+            freed += size
+            self.path(obj).unlink(missing_ok=True)
+        return freed
+
+    def close(self) -> None:
+        """Remove all files."""
+        for obj in {*self._sizes, *self._unfinished}:
+            self.drop(obj)
+
+    def _part(self, obj: int) -> Path:
+        return self._folder / f"{object_name(self._session, obj)}.part"

@@ -1,0 +1,1 @@
+"""The only package that touches zmq: encrypted endpoints, access files, batches of frames in and out."""

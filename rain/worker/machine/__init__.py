@@ -1,0 +1,1 @@
+"""The worker's decisions: a pure state machine, events in, effects out."""

@@ -1,0 +1,114 @@
+"""What the worker's machine orders its shell to do. Effects are carried out in order."""
+
+from __future__ import annotations
+
+from array import array
+
+import msgspec
+
+from rain.core.spec import TaskSpec
+from rain.protocol.client import Peer
+from rain.protocol.columns import Column
+from rain.protocol.worker import Done, FromWorker
+
+
+class QueuedTask(msgspec.Struct, frozen=True, array_like=True):
+    """What an executor must know of a task; its inputs are in the store."""
+
+    task: int
+    attempt: int
+    spec: int
+    first_output: int
+    #: Opaque; a slice of the message that brought it.
+    args: Column
+    #: Objects, repeats possible, in the order in which the task reads them.
+    inputs: tuple[int, ...]
+
+
+class RunBatch(msgspec.Struct, frozen=True):
+    """Have an executor run these tasks one after the other; `new_specs` are the ones it has not got."""
+
+    executor: int
+    session: int
+    new_specs: tuple[tuple[int, TaskSpec], ...]
+    tasks: tuple[QueuedTask, ...]
+
+
+class StartExecutor(msgspec.Struct, frozen=True):
+    """Make an executor process with this number (never used before). Answered by `ExecutorReady` or `ExecutorEnded`."""
+
+    executor: int
+
+
+class KillExecutor(msgspec.Struct, frozen=True):
+    """Kill an executor and everything it started. Answered by `ExecutorEnded`."""
+
+    executor: int
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """Get objects from a holder (0: the server). Every one is answered once, by arrival or as unavailable."""
+
+    session: int
+    holder: int
+    objects: array[int]
+    #: Bytes each.
+    sizes: array[int]
+
+
+class LearnPeers(msgspec.Struct, frozen=True):
+    """Data endpoints of holders that `Fetch` will name."""
+
+    peers: tuple[Peer, ...]
+
+
+class ReportDone(msgspec.Struct, frozen=True):
+    """Send `done`, completed by the store: `data` is filled in for every output whose `inline` is 1.
+
+    The shell may join several and may hold them back for a millisecond while the worker is busy.
+    """
+
+    done: Done
+    #: The outputs, in the order of `done.size`.
+    objects: array[int]
+    #: The worker has nothing else to do: send at once.
+    urgent: bool
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """Send a message to the server, after the reports ordered before it."""
+
+    message: FromWorker
+
+
+class Discard(msgspec.Struct, frozen=True):
+    """Remove these objects from the store."""
+
+    session: int
+    objects: array[int]
+
+
+class CloseSessionStore(msgspec.Struct, frozen=True):
+    """Remove everything of this session from the store, and have executors forget it; fetches of it are given up."""
+
+    session: int
+    #: Executors that have specs of it.
+    executors: tuple[int, ...]
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """End the worker: kill executors, remove the folders, leave."""
+
+
+Effect = (
+    RunBatch
+    | ReportDone
+    | Fetch
+    | Tell
+    | Discard
+    | StartExecutor
+    | KillExecutor
+    | LearnPeers
+    | CloseSessionStore
+    | Exit
+)

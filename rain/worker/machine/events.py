@@ -1,0 +1,69 @@
+"""What can happen to a worker: past facts, as the shell hands them to the machine.
+
+Bytes stay in the shell's store; the machine knows which objects are there and how large they are.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import msgspec
+
+from rain.core.liveness import Tick as Tick
+from rain.protocol.executor import TaskDone, TaskFailed
+from rain.protocol.worker import FromServer
+
+
+class ServerSaid(msgspec.Struct, frozen=True):
+    """A message of the server. Inline sources of a `Compute` are in the store already."""
+
+    message: FromServer
+
+
+class InputsArrived(msgspec.Struct, frozen=True):
+    """Objects that the machine ordered by `Fetch` are in the store now; sizes in bytes, in the same order."""
+
+    session: int
+    objects: array[int]
+    sizes: array[int]
+
+
+class InputsUnavailable(msgspec.Struct, frozen=True):
+    """Objects that the machine ordered by `Fetch` could not be had from that holder."""
+
+    session: int
+    holder: int
+    objects: array[int]
+
+
+class ExecutorReady(msgspec.Struct, frozen=True):
+    """An executor that the machine ordered by `StartExecutor` waits for tasks."""
+
+    executor: int
+
+
+class ExecutorReported(msgspec.Struct, frozen=True):
+    """Tasks of an executor ended, in this order; the bytes of their results are in the store already."""
+
+    executor: int
+    session: int
+    done: tuple[TaskDone, ...]
+    failed: tuple[TaskFailed, ...]
+
+
+class ExecutorEnded(msgspec.Struct, frozen=True):
+    """An executor's process and everything it started is gone, by itself or by `KillExecutor`.
+
+    `n_started` counts the tasks of all its batches that it had begun: the last of them is the one that was running, if
+    it was not reported before. Those after it never started.
+    """
+
+    executor: int
+    exit_code: int | None
+    signal: int | None
+    n_started: int
+    #: The end of what the process wrote to its standard error.
+    stderr: str = ""
+
+
+Event = ExecutorReported | ServerSaid | InputsArrived | InputsUnavailable | ExecutorReady | ExecutorEnded | Tick
