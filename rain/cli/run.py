@@ -51,7 +51,7 @@ from rain.deploy.hosts import allocated_hosts, read_host_file
 def command(**options: Any) -> None:
     """Start a server and workers; return when all is ready, or fail with the program's own error."""
     hosts = _remote_hosts(options["worker_host_file"], options["autoconf"])
-    cpus = _cpus_of_workers(options["simple"] or not hosts, options["local_workers"], options["spare_cpu"])
+    cpus = cpus_of_workers(options["simple"] or not hosts, options["local_workers"], options["spare_cpu"])
     server = server_config(
         _listen(options["listen"], bool(hosts)), options["http_listen"], workdir=options["state_dir"]
     )
@@ -81,7 +81,7 @@ def command(**options: Any) -> None:
     click.echo(f"  end it:   rain stop {server.host}:{started.port}")
 
 
-def _cpus_of_workers(wanted: bool, local_workers: int | tuple[int, ...] | None, spare_cpu: bool) -> list[int]:
+def cpus_of_workers(wanted: bool, local_workers: int | tuple[int, ...] | None, spare_cpu: bool) -> list[int]:
     """The cpus of each local worker."""
     if isinstance(local_workers, tuple):
         return list(local_workers)
