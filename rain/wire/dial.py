@@ -65,7 +65,8 @@ class Dial:
     async def open(self, address: str, port: int, timeout_s: float) -> Outcome:
         """Connects to a numeric address and says how the handshake ended."""
         self.socket.ipv6 = ":" in address
-        self.socket.handshake_ivl = max(1, round(timeout_s * 1000))
+        # Later than our own limit, so that silence is not taken for a closed door.
+        self.socket.handshake_ivl = round((timeout_s + 1) * 1000)
         self.socket.connect(endpoint_url(address, port))
         done, _ = await asyncio.wait([self._outcome], timeout=timeout_s)
         return self._outcome.result() if done else Outcome.SILENT

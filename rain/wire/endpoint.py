@@ -20,6 +20,7 @@ Frames = list[Frame]
 #: From this size on a received frame is handed over as a view instead of a copy.
 VIEW_BYTES = 32 * 1024
 MIB = 1024 * 1024
+_AN_HOUR_MS = 3_600_000
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +90,9 @@ def transport_options(socket: Socket, limits: Limits) -> None:
         zmq.TCP_KEEPALIVE_IDLE: 30,
         zmq.TCP_KEEPALIVE_INTVL: 10,
         zmq.TCP_KEEPALIVE_CNT: 3,
-        # A connection is a peer: a new one never continues an old one, so nothing reconnects by itself.
-        zmq.RECONNECT_IVL: -1,
+        # A connection is a peer: a new one never continues an old one, so nothing reconnects by itself. Not "never"
+        # (-1), with which the transport throws away what had arrived and was not read yet when a connection ends.
+        zmq.RECONNECT_IVL: _AN_HOUR_MS,
     }
     for option, value in options.items():
         socket.setsockopt(option, value)

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from rain.core.errors import ProtocolViolation
+from rain.core.errors import ProtocolViolation, RainException
 from rain.protocol.client import Peer
 from rain.protocol.codec import encode
 from rain.protocol.transfer import (
@@ -47,6 +47,7 @@ class Exchange:
         self._next_request = 0
         self._pending: dict[int, asyncio.Future[_Answer | None]] = {}
         self.lost = False
+        self._closed = False
         #: When the holder last answered, or was asked while it owed nothing (monotonic seconds).
         self.last_news = time.monotonic()
 
@@ -60,26 +61,31 @@ class Exchange:
         if self._link is not None or self.lost:
             return
         peer = self._peer
-        where = f"the data endpoint of holder {peer.number}"
-        self.lost = True
-        link = await Link.connect(
-            self._context,
-            peer.host,
-            peer.port,
-            self._keypair,
-            peer.key.encode(),
-            self._answered,
-            self._lose,
-            limit_s,
-            limits=DATA,
-            access=where,
-        )
+        try:
+            link = await Link.connect(
+                self._context,
+                peer.host,
+                peer.port,
+                keypair=self._keypair,
+                server_key=peer.key.encode(),
+                on_batch=self._answered,
+                on_lost=self._lose,
+                timeout_s=limit_s,
+                limits=DATA,
+                access=f"the address of holder {peer.number}",
+            )
+        except RainException:
+            self.lost = True
+            raise
+        if self._closed:
+            link.close()
+            return
         self._link = link
-        self.lost = False
         self.last_news = time.monotonic()
 
     def close(self) -> None:
         """Ends the connection; who waits gets None."""
+        self._closed = True
         if self._link is not None:
             self._link.close()
             self._link = None

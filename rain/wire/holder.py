@@ -53,7 +53,10 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Holder:
-    """A data endpoint; `source(session, object)` says what is there and is called for every request."""
+    """A data endpoint; `source(session, object)` says what is there and is called for every request.
+
+    To be made in a running loop. `roles` are those of the gate that may ask.
+    """
 
     def __init__(
         self,
@@ -62,16 +65,24 @@ class Holder:
         keypair: KeyPair,
         source: Callable[[int, int], Stored | None],
         *,
-        loop: asyncio.AbstractEventLoop,
         roles: Iterable[str],
         domain: str = "data",
     ) -> None:
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._source = source
         self._waiting: deque[tuple[bytes, ToHolder]] = deque()
         self._waiting_of: Counter[bytes] = Counter()
         self._turn_handle: asyncio.Handle | None = None
-        self._peers = Peers(context, gate, keypair, domain, DATA, self._asked, self._forget, loop=loop, roles=roles)
+        self._peers = Peers(
+            context,
+            gate,
+            keypair,
+            domain=domain,
+            limits=DATA,
+            on_batch=self._asked,
+            on_gone=self._forget,
+            roles=roles,
+        )
 
     def bind(self, host: str, port: int) -> int:
         """Listens; port 0 takes a free one. Returns the port. Raises RainException when it cannot be had."""

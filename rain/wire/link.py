@@ -96,8 +96,19 @@ class Link:
             self._schedule_flush()
         return True
 
+    async def drain(self, limit_s: float) -> bool:
+        """Waits until the transport has taken all that was sent; False if it has not in time, or the link is lost."""
+        deadline = self._loop.time() + limit_s
+        while self._outbox and self._loop.time() < deadline:  # noqa: ASYNC110 (flushes set the pace)
+            await asyncio.sleep(RETRY_S)
+        return not self._outbox and self._lost_reason is None
+
     def close(self) -> None:
-        """Ends the link without a call of `on_lost`; what was sent has the limits' `linger_s` to leave."""
+        """Ends the link without a call of `on_lost`.
+
+        What the transport has taken leaves in the background, within the limits' `linger_s`; what still waits for a
+        slow reader is lost, see `drain`.
+        """
         if self._dial is None:
             return
         if self._lost_reason is None:
@@ -119,7 +130,7 @@ class Link:
             self._on_batch,
             self._limits.batch_messages,
             receive=self._receive,
-            on_empty=self._report_loss,
+            on_empty=self._all_read,
         )
 
     def _receive(self) -> Frames | None:
@@ -147,11 +158,13 @@ class Link:
             if self._inbox is not None:
                 self._inbox.poke()
 
-    def _report_loss(self) -> None:
+    def _all_read(self) -> None:
         """Called when everything that had arrived was handed over."""
         if self._lost_reason is not None:
             self.close()
             self._on_lost(self._lost_reason)
+        elif self._outbox and self._outbox.flush() and self._inbox is not None:
+            self._inbox.poke()
 
     def _schedule_flush(self) -> None:
         if self._flush_timer is None:
@@ -161,7 +174,8 @@ class Link:
         self._flush_timer = None
         if self._inbox is None or self._lost_reason is not None:
             return
-        if not self._outbox.flush():
+        self._outbox.flush()
+        if self._outbox:
             self._schedule_flush()
         self._inbox.poke()
 

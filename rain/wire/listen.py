@@ -39,7 +39,7 @@ def listen(socket: Socket, host: str, port: int) -> tuple[str, int]:
         socket.bind(endpoint_url(address, port))
     except zmq.ZMQError as error:
         raise RainException(_reason(address, port, error)) from None
-    return address, int(socket.last_endpoint.rstrip(b"\0").rsplit(b":", 1)[1])
+    return address, int(socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0").rsplit(":", 1)[1])
 
 
 def _reason(address: str, port: int, error: zmq.ZMQError) -> str:

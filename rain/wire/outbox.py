@@ -44,16 +44,17 @@ class Outbox:
         return True
 
     def flush(self) -> bool:
-        """Sends as much as is taken; True when nothing waits any more."""
+        """Sends as much as is taken; whether that was anything."""
+        count = len(self._waiting)
         while self._waiting:
             message, size = self._waiting[0]
             try:
                 self._write(message)
             except zmq.Again:
-                return False
+                break
             self._waiting.popleft()
             self.unsent_bytes -= size
-        return True
+        return len(self._waiting) < count
 
     def clear(self) -> None:
         """Forgets what waits."""

@@ -89,7 +89,7 @@ class Peers:
         self._socket.router_mandatory = True
         self._watch = watch.Watch(self._socket, self._loop, watch.ACCEPTED | watch.DISCONNECTED, self._connection_news)
         self._inbox: Inbox[Received] = Inbox(
-            self._socket, self._loop, on_batch, limits.batch_messages, receive=self._receive, on_empty=self._probe
+            self._socket, self._loop, on_batch, limits.batch_messages, receive=self._receive, on_empty=self._all_read
         )
 
     def bind(self, host: str, port: int) -> int:
@@ -144,8 +144,19 @@ class Peers:
         known = self._peers.get(peer)
         return 0 if known is None else known.outbox.unsent_bytes
 
+    async def drain(self, limit_s: float) -> bool:
+        """Waits until the transport has taken all that was sent to anyone; False if it has not in time."""
+        deadline = self._loop.time() + limit_s
+        while self._backlog and self._loop.time() < deadline:  # noqa: ASYNC110 (flushes set the pace)
+            await asyncio.sleep(RETRY_S)
+        return not self._backlog
+
     def close(self) -> None:
-        """Closes every connection; what was sent has the limits' `linger_s` to leave, in the background."""
+        """Closes every connection.
+
+        What the transport has taken leaves in the background, within the limits' `linger_s`; what still waits for a
+        slow reader is lost, see `drain`.
+        """
         if self._closed:
             return
         for peer in list(self._backlog):
@@ -208,14 +219,21 @@ class Peers:
         if peer is not None:
             self._suspect(peer)
 
+    def _all_read(self) -> None:
+        """Called when everything that had arrived was handed over."""
+        # The same wake may mean that a slow reader has read.
+        progress = [self._flush_peer(peer) for peer in list(self._backlog)]
+        if any(progress):
+            self._inbox.poke()
+        if self._suspects:
+            self._probe()
+
     def _suspect(self, peer: bytes) -> None:
         self._suspects[peer] = 0
         self._inbox.poke()
 
     def _probe(self) -> None:
-        """Asks the transport whether suspects are there; called when all that they had sent was handed over."""
-        if not self._suspects:
-            return
+        """Asks the transport whether suspects are there; all that they had sent was handed over before."""
         gone = [peer for peer in self._suspects if self._is_gone(peer)]
         for peer in gone:
             self._forget(peer)
@@ -264,10 +282,14 @@ class Peers:
         if self._backlog:
             self._schedule_flush()
 
-    def _flush_peer(self, peer: bytes) -> None:
+    def _flush_peer(self, peer: bytes) -> bool:
+        outbox = self._peers[peer].outbox
         try:
-            if self._peers[peer].outbox.flush():
-                self._backlog.discard(peer)
+            progress = outbox.flush()
         except zmq.ZMQError as error:
-            self._backlog.discard(peer)
+            outbox.clear()
             self._unreachable(peer, error)
+            progress = False
+        if not outbox:
+            self._backlog.discard(peer)
+        return progress

@@ -35,6 +35,7 @@ class Watch:
         """Ends the watch; to be called before the watched socket is closed."""
         self._inbox.close()
         self._socket.disable_monitor()
+        self._monitor.close(linger=0)
 
     def _receive(self) -> tuple[int, int]:
         news = self._monitor.recv_multipart(zmq.NOBLOCK)[0]

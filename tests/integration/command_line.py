@@ -52,7 +52,7 @@ def write_script(path: Path, text: str) -> None:
 
 
 def path_with_stand_ins(folder: Path) -> dict[str, str]:
-    """An environment in which `rain` is this project's, and `ssh HOST SCRIPT` runs the script here and logs the host."""
+    """An environment where `rain` is this project's, and `ssh HOST SCRIPT` runs the script here and logs the host."""
     write_script(folder / "rain", f'exec {sys.executable} -m rain.cli.main "$@"\n')
     write_script(
         folder / "ssh",

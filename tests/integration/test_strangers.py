@@ -1,0 +1,102 @@
+"""Whoever has no key is refused, and whatever is sent to a port, the service goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import rain
+from rain.client import Client, blob, tasks
+from rain.deploy.local import LocalCluster
+
+#: A user without rights, on every Debian machine.
+NOBODY = 65534
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with rain.local(workers=2, cpus=1) as cluster:
+        yield cluster
+
+
+def listening_ports(cluster: LocalCluster) -> dict[tuple[str, int], int]:
+    """(address, port) → process of everything that listens in the cluster."""
+    found = {}
+    for pid in [*cluster.worker_pids, *cluster.server_pids]:
+        for connection in psutil.Process(pid).net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                found[connection.laddr.ip, connection.laddr.port] = pid
+    return found
+
+
+def hello(cluster: LocalCluster) -> str:
+    with cluster.client() as client, client.new_session() as session:
+        task = tasks.concat(blob("Hello "), blob("world!"))
+        task.output.keep()
+        session.submit()
+        return str(task.output.fetch())
+
+
+def test_only_the_loopback_address_listens_by_default(cluster: LocalCluster) -> None:
+    ports = listening_ports(cluster)
+    assert len(ports) >= 4, "a control port, an http port, and data ports of server and workers"
+    assert {address for address, _ in ports} == {"127.0.0.1"}
+
+
+def test_a_megabyte_of_noise_on_each_port_disturbs_nobody(cluster: LocalCluster) -> None:
+    noise = random.Random(7).randbytes(1_000_000)
+    for address in listening_ports(cluster):
+        with socket.create_connection(address, timeout=10) as connection:
+            try:
+                connection.sendall(noise)
+            except OSError:
+                continue  # Refused half-way: as it should be.
+    assert hello(cluster) == "Hello world!"
+
+
+@pytest.mark.parametrize(
+    "words", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\xff" + b"\0" * 63]
+)
+def test_other_protocols_disturb_nobody(cluster: LocalCluster, words: bytes) -> None:
+    connections = [socket.create_connection(address, timeout=10) for address in listening_ports(cluster)]
+    try:
+        for connection in connections:
+            connection.sendall(words)
+        assert hello(cluster) == "Hello world!"
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_keys_are_readable_by_their_owner_alone(cluster: LocalCluster) -> None:
+    folder = cluster.access_path.parent
+    assert folder.stat().st_mode & 0o777 == 0o700
+    files = list(folder.glob("*.json"))
+    assert len(files) == 3
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a program as another user")
+def test_another_user_of_the_machine_cannot_read_the_keys(cluster: LocalCluster) -> None:
+    command = ["cat", str(cluster.access_path)]
+    answer = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, check=False)
+    assert answer.returncode != 0
+    assert b"Permission denied" in answer.stderr
+    assert not answer.stdout
+
+
+def test_without_a_key_the_error_says_where_it_was_looked_for(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(rain.RainException) as refused:
+        Client("localhost", cluster.port)
+    assert f"{cluster.port}.client.json" in str(refused.value)
+    assert str(tmp_path) in str(refused.value)
