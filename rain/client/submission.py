@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import compress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress, pairwise
+from typing import Any
 
 import msgspec
 
@@ -67,7 +68,7 @@ def parts(order: Order) -> Iterator[Submit]:
     cuts.append(_Cut(len(columns.spec), len(order.flags), len(order.specs)))
     args = memoryview(columns.args)
     args_at = inputs_at = 0
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         n_inputs = columns.n_inputs[begin.task : end.task]
         args_size = columns.args_size[begin.task : end.task]
         args_end = args_at + sum(args_size)
@@ -155,15 +156,15 @@ def _rows(columns: Columns, constants: dict[int, Constant]) -> Iterator[tuple[in
         yield len(columns.spec), number, _inline_bytes([constant])
 
 
-def _inline_bytes(constants: Iterator[Constant] | Sequence[Constant] | object) -> int:
-    return sum(len(c.data) for c in constants if len(c.data) <= MAX_INLINE_CONSTANT)  # type: ignore[attr-defined]
+def _inline_bytes(constants: Iterable[Constant]) -> int:
+    return sum(len(each.data) for each in constants if len(each.data) <= MAX_INLINE_CONSTANT)
 
 
 def _kept(flags: bytearray, begin: int, end: int) -> memoryview:
     return pack("I", compress(range(begin, end), flags[begin:end].translate(_IS_KEPT)))
 
 
-def _constant_columns(constants: dict[int, Constant]) -> dict[str, object]:
+def _constant_columns(constants: dict[int, Constant]) -> dict[str, Any]:
     """The fields of a `Submit` that carry constants."""
     types: dict[str | None, int] = {}
     inline = bytearray()

@@ -60,6 +60,11 @@ class LocalCluster:
         """Process ids of the workers that live, in the order of their start."""
         return [worker.pid for worker in self._workers if worker.alive]
 
+    @property
+    def server_pids(self) -> list[int]:
+        """Process id of the server while it lives, in a list like that of the workers."""
+        return [self._server.pid] if self._server is not None and self._server.alive else []
+
     def stop(self) -> None:
         """End everything and remove all files; repeatable. In a forked child it does nothing: the parent owns it."""
         if os.getpid() != self._pid:

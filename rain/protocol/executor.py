@@ -81,6 +81,10 @@ class TaskDone(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
     duration_us: int
     outputs: tuple[Produced, ...]
+    #: Lines of `ctx.debug`, joined by newlines.
+    debug: str = ""
+    #: JSON of what the task put into `ctx.info.user`; b"" for nothing.
+    user: bytes = b""
 
 
 class TaskFailed(msgspec.Struct, frozen=True, array_like=True):
@@ -110,7 +114,16 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
-    """Make an executor that talks over the file descriptor that comes with this message."""
+    """Make an executor that talks over the socket that comes with this message; a `ForkCounts` follows at once.
+
+    Answered by `Forked`; the executor itself sends `Ready`.
+    """
+
+    executor: int
+
+
+class ForkCounts(msgspec.Struct, frozen=True, tag="fork_counts"):
+    """Completes the `Fork` before it: the memory file of two u64 counts (begun, ended) comes with this message."""
 
     executor: int
 
@@ -139,7 +152,7 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 
 ToExecutor = Run | ForgetSession
 FromExecutor = Report | Ready
-ToForkserver = Fork | Kill
+ToForkserver = Fork | ForkCounts | Kill
 FromForkserver = Forked | Exited
 
 to_executor_decoder: MessageDecoder[ToExecutor] = MessageDecoder(ToExecutor)

@@ -27,7 +27,13 @@ class Compute(msgspec.Struct, frozen=True, tag="compute", kw_only=True):
     """Run these tasks, in this order where resources allow.
 
     An input is already at the worker, or being made there by a task given earlier (or earlier in this batch), or it is
-    named among the sources with where to get it.
+    named among the sources with where to get it. An input that is named is fetched even if it is also being made there.
+    What comes inline is held by the worker from then on, without a report; what it fetches it reports by `Fetched`.
+
+    A task that waits for an earlier one of the same worker waits until that one is done, however it ends: the worker
+    gives up nothing by itself. Where the earlier one fails, is given back or is cancelled, the server names those that
+    waited for it in a `Cancel` (and plans them anew, with a higher attempt). An input that is neither there, nor being
+    made there, nor named is reported as `Unavailable` from the worker's own number.
     """
 
     session: int
@@ -121,6 +127,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
     """These inputs could not be had from the holder that was named; the tasks that need them are given back.
 
+    Tasks that wait for outputs of those stay: the server cancels them, see `Compute`.
+
     The worker has forgotten those tasks: the server plans them anew, with attempts of the same number.
     """
 
@@ -134,7 +142,7 @@ class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
 
 
 class Fetched(msgspec.Struct, frozen=True, tag="fetched"):
-    """The worker now also holds these objects (u32 each)."""
+    """The worker now also holds these objects (u32 each), which it fetched; answered by a `Drop` of those not needed."""
 
     session: int
     objects: Column

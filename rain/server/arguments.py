@@ -7,7 +7,7 @@ from bisect import bisect_right
 from itertools import accumulate
 
 from rain.core.errors import InvariantViolation, ProtocolViolation
-from rain.protocol.columns import EMPTY, Column, check_total, column, unpack
+from rain.protocol.columns import EMPTY, Column, check_total, unpack
 
 #: Bytes of a size in a column of sizes.
 _SIZE_BYTES = 4
@@ -62,7 +62,9 @@ class Arguments:
         """Keep the arguments of `n` new tasks, checked before. `sizes` may be empty when there are no bytes at all."""
         if not n:
             return
-        self._segments.append(_Segment(first, n, sizes or memoryview(bytes(n * _SIZE_BYTES)), data))
+        # Copied: a view would keep the whole message alive, constants included.
+        kept = memoryview(bytes(sizes)) if data else memoryview(bytes(n * _SIZE_BYTES))
+        self._segments.append(_Segment(first, n, kept, memoryview(bytes(data))))
         self._firsts.append(first)
         self.n_bytes += len(data)
 
@@ -104,7 +106,7 @@ class Arguments:
 
     def _forget(self, segment: _Segment, n: int) -> None:
         segment.wanted -= n
-        if segment.wanted <= 0:
+        if segment.wanted == 0:
             at = self._firsts.index(segment.first)
             del self._segments[at], self._firsts[at]
             self.n_bytes -= len(segment.data)

@@ -25,7 +25,7 @@ class _Unfinished(msgspec.Struct):
 class Uploads:
     """The uploaded constants of one session, each a file in `folder`."""
 
-    __slots__ = ("_folder", "_session", "_sizes", "_unfinished")
+    __slots__ = ("_folder", "_fresh", "_session", "_sizes", "_unfinished")
 
     def __init__(self, folder: Path, session: int) -> None:
         self._folder = folder
@@ -33,6 +33,8 @@ class Uploads:
         #: Size in bytes of every complete object.
         self._sizes: dict[int, int] = {}
         self._unfinished: dict[int, _Unfinished] = {}
+        #: Complete, and not named by a submit yet: when an earlier use of the same object ends, they stay.
+        self._fresh: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._sizes) + len(self._unfinished)
@@ -82,24 +84,32 @@ class Uploads:
             del self._unfinished[chunk.object]
             part.rename(self.path(chunk.object))
             self._sizes[chunk.object] = upload.total
+            self._fresh.add(chunk.object)
+
+    def named(self, obj: int) -> None:
+        """A submit names this object: from now on its end is the end of that use."""
+        self._fresh.discard(obj)
 
     def drop(self, obj: int) -> int:
-        """Remove an object, complete or not; how many bytes it counted."""
-        freed = 0
-        unfinished = self._unfinished.pop(obj, None)
-        if unfinished is not None:
-            freed += unfinished.total
-            self._part(obj).unlink(missing_ok=True)
+        """Remove an object that a submit named; how many bytes that freed."""
+        if obj in self._fresh:
+            return 0
         size = self._sizes.pop(obj, None)
-        if size is not None:
-            freed += size
-            self.path(obj).unlink(missing_ok=True)
-        return freed
+        if size is None:
+            return 0
+        self.path(obj).unlink(missing_ok=True)
+        # One that is being sent again is counted on; its bytes are those of the new one.
+        return 0 if obj in self._unfinished else size
 
     def close(self) -> None:
         """Remove all files."""
-        for obj in {*self._sizes, *self._unfinished}:
-            self.drop(obj)
+        for obj in self._sizes:
+            self.path(obj).unlink(missing_ok=True)
+        for obj in self._unfinished:
+            self._part(obj).unlink(missing_ok=True)
+        self._sizes.clear()
+        self._unfinished.clear()
+        self._fresh.clear()
 
     def _part(self, obj: int) -> Path:
         return self._folder / f"{object_name(self._session, obj)}.part"

@@ -1,1 +1,1 @@
-"""What a client knows of its sessions: a pure state machine."""
+"""What a client knows of its requests and sessions: a pure state machine, events in, effects out."""

@@ -82,7 +82,7 @@ class Tell(msgspec.Struct, frozen=True):
 
 
 class Discard(msgspec.Struct, frozen=True):
-    """Remove these objects from the store."""
+    """Remove these objects from the store; some may not be there, or their session may be closed."""
 
     session: int
     objects: array[int]
@@ -94,6 +94,12 @@ class CloseSessionStore(msgspec.Struct, frozen=True):
     session: int
     #: Executors that have specs of it.
     executors: tuple[int, ...]
+
+
+class Complain(msgspec.Struct, frozen=True):
+    """Tell the person who runs the worker (log, standard error) what is wrong with this machine."""
+
+    text: str
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -110,5 +116,6 @@ Effect = (
     | KillExecutor
     | LearnPeers
     | CloseSessionStore
+    | Complain
     | Exit
 )

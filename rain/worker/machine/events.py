@@ -9,7 +9,7 @@ from array import array
 
 import msgspec
 
-from rain.core.liveness import Tick as Tick
+from rain.core.liveness import Tick
 from rain.protocol.executor import TaskDone, TaskFailed
 from rain.protocol.worker import FromServer
 

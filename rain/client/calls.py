@@ -1,0 +1,146 @@
+"""Calls of Python functions as tasks: the signature, the arguments, and the specs that calls of one kind share."""
+
+from __future__ import annotations
+import __future__
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rain.client.objects import DataObject, to_dataobj
+from rain.client.options import OPTION_NAMES
+from rain.client.ports import Input, Output
+from rain.client.task import Task
+from rain.core.errors import RainException
+
+#: What a call may say besides the arguments of the function.
+CALL_OPTIONS = OPTION_NAMES | {"output", "outputs"}
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class CallSignature:
+    """The parameters of a function as its callers see them; shapes of calls that were checked once are remembered."""
+
+    def __init__(self, function: Callable[..., Any], *, with_context: bool) -> None:
+        name = getattr(function, "__name__", repr(function))
+        try:
+            full = inspect.signature(function)
+        except (TypeError, ValueError):
+            raise RainException(
+                f"{name}: its parameters cannot be found out; wrap it in a function with `def`"
+            ) from None
+        parameters = list(full.parameters.values())
+        if with_context:
+            if not parameters or parameters[0].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
+                raise RainException(
+                    f"{name}(): a function of @remote takes the context as its first parameter, "
+                    f"`def {name}(ctx, …)`; @function makes tasks of functions without"
+                )
+            if parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+                parameters = parameters[1:]
+        self.signature = full.replace(parameters=parameters)
+        self.names = [parameter.name for parameter in parameters]
+        self.var_keyword = {p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD}
+        #: Options that the function's own parameters hide.
+        self.options = CALL_OPTIONS - {p.name for p in parameters if p.kind not in _VARIADIC}
+        self._checked: set[tuple[int, tuple[str, ...]]] = set()
+
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raises Python's own TypeError where the function could not be called like that."""
+        shape = (len(args), tuple(kwargs))
+        if shape not in self._checked:
+            self.signature.bind(*args, **kwargs)
+            self._checked.add(shape)
+
+
+def annotations_of(function: Callable[..., Any]) -> tuple[dict[str, Input], Any]:
+    """Parameters annotated with an `Input`, and the return annotation where it declares outputs (else None)."""
+    found = _annotations(function)
+    result = found.pop("return", None)
+    declares = isinstance(result, str | Output) or (isinstance(result, int) and not isinstance(result, bool))
+    if isinstance(result, tuple | list):
+        declares = bool(result) and all(isinstance(each, str | Output) for each in result)
+    return {name: value for name, value in found.items() if isinstance(value, Input)}, result if declares else None
+
+
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations as objects; under `from __future__ import annotations` they are text that is evaluated here."""
+    found: dict[str, Any] = dict(getattr(function, "__annotations__", {}))
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & __future__.annotations.compiler_flag:
+        return found
+    evaluated = {}
+    for name, text in found.items():
+        probe = type("Probe", (), {"__annotations__": {name: text}})
+        try:
+            evaluated.update(
+                inspect.get_annotations(probe, globals=getattr(function, "__globals__", {}), eval_str=True)
+            )
+        # The user's text may name what is only there for type checkers.
+        except Exception:
+            continue
+    return evaluated
+
+
+class Collected:
+    """The inputs that a call's arguments turned out to have, in the order in which they were met."""
+
+    __slots__ = ("_instances", "_numbers", "constants", "inputs")
+
+    def __init__(self) -> None:
+        #: Objects, or None where a constant of `constants` will stand.
+        self.inputs: list[DataObject | None] = []
+        #: Position among the inputs, and the instance that becomes a constant there.
+        self.constants: list[tuple[int, Any]] = []
+        self._numbers: dict[int, int] = {}
+        #: Keeps what is known by its address.
+        self._instances: list[Any] = []
+
+    def reference(self, value: object) -> int | None:
+        """The position of the input that a value is; None for any other value."""
+        if isinstance(value, DataObject | Task):
+            obj = to_dataobj(value)
+            return self._position(obj, obj)
+        from rain.data.instance import DataInstance
+
+        if isinstance(value, DataInstance):
+            position = self._position(value, None)
+            if position == len(self.inputs) - 1 and all(at != position for at, _ in self.constants):
+                self.constants.append((position, value))
+            return position
+        return None
+
+    def _position(self, value: Any, obj: DataObject | None) -> int:
+        position = self._numbers.get(id(value))
+        if position is None:
+            position = self._numbers[id(value)] = len(self.inputs)
+            self.inputs.append(obj)
+            self._instances.append(value)
+        return position
+
+
+class Accepted:
+    """An argument for a parameter with an `Input`: arrives as what that asks for, wherever the object stands."""
+
+    __slots__ = ("_input", "_value")
+
+    def __init__(self, value: Any, declared: Input) -> None:
+        self._value = value
+        self._input = declared
+
+    def __reduce__(self) -> Any:
+        from rain.data.accept import accept_input
+
+        return accept_input, (self._value, self._input.content_type, bool(self._input.load))
+
+
+def accepted(value: Any, declared: Input) -> Any:
+    """An argument in which objects, also inside lists and tuples, arrive as the `Input` says. Other values pass."""
+    if isinstance(value, DataObject | Task):
+        return Accepted(value, declared)
+    if type(value).__name__ == "DataInstance":
+        return Accepted(value, declared)
+    if type(value) in (list, tuple):
+        return type(value)(accepted(each, declared) for each in value)
+    return value

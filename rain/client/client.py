@@ -1,0 +1,205 @@
+"""A connection to a server, and the sessions that were opened over it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rain.client.failures import exception_from
+from rain.client.handles import Item, Items, listed
+from rain.client.machine.effects import Reply, Trouble
+from rain.client.options import is_number
+from rain.client.pending import Pending
+from rain.client.session import Session
+from rain.core.errors import RainException, RainWarning
+from rain.core.ids import object_name, session_name, task_name, worker_name
+from rain.core.resources import UNIT, Offer
+from rain.protocol.client import OpenSession, QueryServer, ServerInfo, SessionOpened, WorkerInfo
+
+if TYPE_CHECKING:
+    from rain.client.machine.events import Request
+    from rain.deploy.local import LocalCluster
+
+#: What has no time limit of its own is answered within this, or the server is as good as gone.
+ANSWER_LIMIT_S = 60.0
+
+
+class Client:
+    """Connects to a server, or raises RainException within seconds.
+
+    `Client("host")` (port 7210), `Client("host", port)`, `Client("host:port")`; `Client()`: the one cluster of this
+    user that runs here, else one that is started now and ends with the client. Keys are found; `access=` names
+    their file. Threads may share a client. `with Client(…) as client` closes it at the end.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        port: int | None = None,
+        *,
+        access: str | os.PathLike[str] | None = None,
+    ) -> None:
+        from rain.client.connect import access_target, find_target
+        from rain.client.handshake import differences, own_versions
+        from rain.client.shell import Shell
+
+        #: By number; handles that the user let go are not kept.
+        self._sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
+        self._cluster: LocalCluster | None = None
+        self._closed = False
+        target = find_target(address, port, access)
+        try:
+            if target is None:
+                from rain.deploy.local import LocalCluster
+
+                self._cluster = LocalCluster()
+                target = access_target(self._cluster.access_path)
+            self._shell = Shell(target, self._session_failed)
+        except BaseException:
+            self._stop_cluster()
+            raise
+        table = differences(own_versions(), self._shell.welcome.versions)
+        if table:
+            warnings.warn(
+                f"this client and the server at {target} differ, functions may not load on the workers:\n{table}",
+                RainWarning,
+                stacklevel=2,
+            )
+
+    @property
+    def address(self) -> str:
+        """The server's "host:port"."""
+        return str(self._shell.target)
+
+    def new_session(
+        self, name: str | None = None, default: bool = False, fail_fast: bool = True, ttl: float | None = None
+    ) -> Session:
+        """Opens a session. `default`: it also becomes the default session of the process.
+
+        `fail_fast`: the first failed task fails the session. `ttl`: seconds that it outlives this client.
+        """
+        if name is not None and not isinstance(name, str):
+            raise RainException(f"name: expected a text or None, found {name!r}")
+        if ttl is not None and not (is_number(ttl) and ttl > 0):
+            raise RainException(f"ttl: expected seconds above 0 or None, found {ttl!r}")
+        outcome = self._ask(lambda request: OpenSession(request, name, bool(fail_fast), ttl))
+        assert isinstance(outcome, SessionOpened), "the server answers OpenSession with nothing else"
+        session = Session(self, outcome.session, name=name, fail_fast=bool(fail_fast))
+        self._sessions[outcome.session] = session
+        if default:
+            session.set_as_default()
+        return session
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """The sessions at the server: id, name, state, and how many tasks are in which state."""
+        return [
+            {
+                "session_id": session_name(info.session),
+                "name": info.name,
+                "state": info.state,
+                "tasks": dict(info.tasks),
+                "n_objects": info.n_objects,
+            }
+            for info in self._server_info().sessions
+        ]
+
+    def get_server_info(self) -> dict[str, Any]:
+        """The server's version, its workers with their tasks and objects, and its sessions.
+
+        `tasks` and `objects` of a worker are ids, at most 10,000 of each; `n_tasks` and `n_objects` count all.
+        """
+        info = self._server_info()
+        return {"version": info.version, "workers": [_worker(each) for each in info.workers]}
+
+    def update(self, items: Items) -> None:
+        """Refreshes `state` and `info` of tasks and objects, of one session or of several."""
+        by_session: dict[Session, list[Item]] = {}
+        for item in listed(items):
+            session = getattr(item, "_session", None)
+            if not isinstance(session, Session):
+                raise RainException(f"expected tasks and data objects, found {type(item).__name__}: {item!r}")
+            if session.client is not self:
+                raise RainException(f"{item!r} belongs to a session of another client: call update() there")
+            by_session.setdefault(session, []).append(item)
+        for session, its_items in by_session.items():
+            session.update(its_items)
+
+    def close(self) -> None:
+        """Ends the connection, its sessions unless they have a `ttl`, and a cluster that it started; repeatable."""
+        if self._closed:
+            return
+        self._closed = True
+        for session in list(self._sessions.values()):
+            session._client_closed()
+        self._shell.close()
+        self._stop_cluster()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else ("connected" if self._shell.lost_reason is None else "connection lost")
+        return f"<Client of {self.address}, {state}>"
+
+    def _ask(self, make: Any) -> Reply:
+        outcome: Reply | Trouble = Pending(self._shell.ask(make), lambda found: found, "the server's answer").result(
+            ANSWER_LIMIT_S
+        )
+        if isinstance(outcome, Trouble):
+            raise exception_from(outcome, 0)
+        return outcome
+
+    def _server_info(self) -> ServerInfo:
+        def make(request: int) -> Request:
+            return QueryServer(request)
+
+        info = self._ask(make)
+        assert isinstance(info, ServerInfo), "the server answers QueryServer with nothing else"
+        return info
+
+    def _session_failed(self, number: int, trouble: Trouble) -> None:
+        """Called in the I/O thread."""
+        session = self._sessions.get(number)
+        if session is not None:
+            session._trouble = trouble
+
+    def _stop_cluster(self) -> None:
+        if self._cluster is not None:
+            self._cluster.stop()
+            self._cluster = None
+
+
+def _worker(info: WorkerInfo) -> dict[str, Any]:
+    return {
+        "worker_id": worker_name(info.worker),
+        "address": info.address,
+        "resources": _resources(info.offer),
+        "tasks": [task_name(session, task) for session, task in info.tasks],
+        "objects": [object_name(session, obj) for session, obj in info.objects],
+        "n_tasks": info.n_tasks,
+        "n_objects": info.n_objects,
+        "suspect": info.suspect,
+    }
+
+
+def _resources(offer: Offer) -> dict[str, float | int]:
+    """What a worker offers, as a user writes it."""
+    found: dict[str, float | int] = {"cpus": _plain(offer.cpus)}
+    if offer.gpus:
+        found["gpus"] = _plain(offer.gpus)
+    if offer.memory_bytes:
+        found["memory"] = offer.memory_bytes
+    found.update((name, _plain(amount)) for name, amount in offer.named)
+    return found
+
+
+def _plain(amount: int) -> float | int:
+    return amount // UNIT if amount % UNIT == 0 else amount / UNIT

@@ -1,0 +1,63 @@
+"""What a client's machine orders its shell to do. Effects are carried out in order."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rain.core.failure import Failure
+from rain.protocol.client import (
+    Ack,
+    FromClient,
+    Located,
+    ObjectNews,
+    ServerInfo,
+    SessionOpened,
+    TaskNews,
+    WaitDone,
+)
+
+Reply = WaitDone | Located | SessionOpened | Ack | TaskNews | ObjectNews | ServerInfo
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request cannot be answered, as data; whoever asked makes an exception of it in the caller's stack."""
+
+    reason: str
+    #: The task that is to blame, where one is.
+    task: int | None = None
+    attempt: int = 0
+    worker: int = 0
+    failure: Failure | None = None
+    #: The whole session has failed, not only this request.
+    session_failed: bool = False
+    #: The server is gone.
+    server_gone: bool = False
+
+
+class SendToServer(msgspec.Struct, frozen=True):
+    """Send a message, after everything that was sent before."""
+
+    message: FromClient
+
+
+class Resolve(msgspec.Struct, frozen=True):
+    """Wake whoever made this request; it has exactly one outcome."""
+
+    request: int
+    outcome: Reply | Trouble
+
+
+class OpenWindow(msgspec.Struct, frozen=True):
+    """The submit with this number may be sent now."""
+
+    request: int
+
+
+class MarkSessionFailed(msgspec.Struct, frozen=True):
+    """Tell the session's handle, so that later calls raise without asking the server."""
+
+    session: int
+    trouble: Trouble
+
+
+ClientEffect = Resolve | SendToServer | OpenWindow | MarkSessionFailed

@@ -1,0 +1,65 @@
+"""An answer on its way: the same thing to wait for in a thread, with a time limit, and to await in any loop."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+from rain.core.errors import SessionException
+
+T = TypeVar("T")
+
+
+class Pending(Generic[T]):
+    """A request that was sent, and what makes its outcome a result (or an exception) in the stack of who waits.
+
+    Whoever stops waiting (time out, Ctrl-C, a cancelled coroutine) gives the request up; the work goes on.
+    """
+
+    __slots__ = ("_finish", "_future", "_what")
+
+    def __init__(
+        self, future: concurrent.futures.Future[Any] | None, finish: Callable[[Any], T], what: str = "the work"
+    ) -> None:
+        """`future` None: there is nothing to wait for, `finish(None)` is the result."""
+        self._future = future
+        self._finish = finish
+        self._what = what
+
+    def result(self, timeout: float | None = None) -> T:
+        """Waits in this thread, at most `timeout` seconds. Raises TimeoutError."""
+        if self._future is None:
+            return self._finish(None)
+        try:
+            # Interrupted by signals: the main thread waits for a lock here, and no other thread takes signals.
+            outcome = self._future.result(timeout)
+        except concurrent.futures.CancelledError:
+            raise _ended() from None
+        except BaseException as error:
+            if self._future.cancel() and isinstance(error, TimeoutError):
+                raise TimeoutError(f"{self._what} did not finish within {timeout:g} s; it goes on") from None
+            if not isinstance(error, TimeoutError):
+                raise
+            outcome = self._future.result()
+        return self._finish(outcome)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> T:
+        if self._future is None:
+            return self._finish(None)
+        try:
+            outcome = await asyncio.wrap_future(self._future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise _ended() from None
+        return self._finish(outcome)
+
+
+def _ended() -> SessionException:
+    return SessionException("the client was closed while this call waited")

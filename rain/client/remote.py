@@ -1,0 +1,318 @@
+"""`@remote` and `@function`: Python functions of which each call makes a task."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack, overload
+
+from rain.client.active import get_active_session
+from rain.client.building import SessionGraph
+from rain.client.calls import CallSignature, Collected, accepted, annotations_of
+from rain.client.graph import Constant
+from rain.client.objects import DataObject
+from rain.client.options import Settings, TaskOptions, settings_from
+from rain.client.ports import Input, OutputsLike, changed_outputs, outputs_from
+from rain.client.session import Session
+from rain.client.task import Task
+from rain.core.content import checked_type
+from rain.core.errors import RainException, RainWarning
+from rain.core.kinds import Kind, PythonConfig
+from rain.core.spec import OutputSpec, TaskSpec
+from rain.protocol.codec import encode
+
+#: Pickled arguments of one call; what is larger is a data object, so that it is stored once and moved by itself.
+MAX_ARGUMENT_BYTES = 256 << 10
+#: `@function` makes data objects of arguments from this size on, once all of them together are too large.
+LARGE_ARGUMENT_BYTES = 64 << 10
+#: A pickled function travels within a message.
+MAX_FUNCTION_BYTES = 32 << 20
+
+InputsLike = Mapping[str, Input] | tuple[()]
+
+
+class RemoteFunction:
+    """A Python function whose calls make tasks; what `@remote` and `@function` give.
+
+    Besides the function's own arguments a call takes `output=` or `outputs=` and what `TaskOptions` names, unless the
+    function has a parameter of that name. The plain function is `__wrapped__`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        with_context: bool,
+        outputs: OutputsLike,
+        inputs: InputsLike,
+        auto_load: bool,
+        auto_encode: str | None,
+        options: TaskOptions,
+    ) -> None:
+        if not callable(function):
+            raise RainException(f"expected a function to decorate, found {function!r}")
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._name = getattr(function, "__name__", type(function).__name__)
+        self._with_context = with_context
+        self._signature = CallSignature(function, with_context=with_context)
+        annotated, returned = annotations_of(function)
+        self._inputs = {**annotated, **_checked_inputs(inputs, self._signature, self._name)}
+        self._auto_load = auto_load
+        declared = outputs if outputs is not None else (returned if returned is not None else 1)
+        self._outputs = outputs_from(declared, default_encode=checked_type(auto_encode))
+        self._options = dict(options)
+        self._session: Session | None = options.get("session")
+        self._settings = settings_from(self._options, f"{self._name}()")
+        #: By which sessions know calls without options of their own.
+        self._key = object()
+        self._checked_counts: set[int] = set()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Task:
+        """Makes a task of the active session. Raises Python's own TypeError where the arguments do not fit."""
+        if kwargs:
+            return self._call_with_keywords(args, kwargs)
+        if len(args) not in self._checked_counts:
+            self._signature.check(args, kwargs)
+            self._checked_counts.add(len(args))
+        session = self._session or get_active_session()
+        return self._make(session, self._plain_spec(session), len(self._outputs), args, kwargs)
+
+    def __repr__(self) -> str:
+        kind = "remote" if self._with_context else "function"
+        return f"<@{kind} {self._name}{self._signature.signature}>"
+
+    def _call_with_keywords(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
+        options = {name: kwargs.pop(name) for name in list(kwargs) if name in self._signature.options}
+        self._signature.check(args, kwargs)
+        session = options.pop("session", None) or self._session or get_active_session()
+        if not options:
+            return self._make(session, self._plain_spec(session), len(self._outputs), args, kwargs)
+        outputs = self._outputs
+        if "output" in options and "outputs" in options:
+            raise RainException(f"{self._name}(): output= and outputs= are the same thing, give one of them")
+        for spelling in ("output", "outputs"):
+            if spelling in options:
+                outputs = changed_outputs(outputs, options.pop(spelling), f"{self._name}()")
+        settings = settings_from({**self._options, **options}, f"{self._name}()") if options else self._settings
+        number = session._graph.intern(self._spec(session._graph, outputs, settings))
+        return self._make(session, number, len(outputs), args, kwargs)
+
+    def _plain_spec(self, session: Session) -> int:
+        graph = session._graph
+        number = graph.numbers_of.get(self._key)
+        if number is None:
+            number = graph.intern(self._spec(graph, self._outputs, self._settings))
+            graph.numbers_of[self._key] = number
+        return number
+
+    def _spec(self, graph: SessionGraph, outputs: tuple[OutputSpec, ...], settings: Settings) -> TaskSpec:
+        body = graph.bodies.get(self._key)
+        if body is None:
+            from rain.data.function import dump_function
+
+            body = dump_function(self._function)
+            if len(body) > MAX_FUNCTION_BYTES:
+                raise RainException(
+                    f"{self._name}() pickles to {len(body)} bytes, at most {MAX_FUNCTION_BYTES} can be sent: pass the "
+                    "large values that it refers to as arguments, blob(…)"
+                )
+            graph.bodies[self._key] = body
+        return TaskSpec(
+            kind=Kind.PYTHON,
+            name=settings.name if settings.name is not None else self._name,
+            outputs=outputs,
+            request=settings.request,
+            config=encode(PythonConfig(self._with_context, self._auto_load and not self._inputs)),
+            body=body,
+            retries=settings.retries,
+            priority=settings.priority,
+            timeout_s=settings.timeout_s,
+        )
+
+    def _make(self, session: Session, spec: int, n_outputs: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
+        if session._closed:
+            session._check_open("added to")
+        graph = session._graph
+        task = Task.__new__(Task)
+        if not args and not kwargs:
+            number, first_output = graph.add_task(spec, n_outputs, (), b"")
+            task._set(session, number, first_output, ())
+            return task
+        data, collected = self._dumped(args, kwargs)
+        if not collected.inputs:
+            number, first_output = graph.add_task(spec, n_outputs, (), data)
+            task._set(session, number, first_output, ())
+            return task
+        with graph.lock:
+            inputs = _input_objects(session, collected)
+            number, first_output = graph.add_task(spec, n_outputs, inputs, data)
+        task._set(session, number, first_output, inputs)
+        return task
+
+    def _dumped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Collected]:
+        """The pickled arguments and the inputs in them."""
+        if self._inputs:
+            args, kwargs = self._accepted(args, kwargs)
+        data, collected = self._dump(args, kwargs)
+        if len(data) > MAX_ARGUMENT_BYTES:
+            if self._with_context:
+                raise self._too_large(args, kwargs, len(data))
+            args = tuple(_as_object_if_large(value) for value in args)
+            kwargs = {name: _as_object_if_large(value) for name, value in kwargs.items()}
+            data, collected = self._dump(args, kwargs)
+        return data, collected
+
+    def _dump(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Collected]:
+        from rain.data.dump import dump_call
+
+        collected = Collected()
+        names = self._signature.names
+        return dump_call(args, kwargs, collected.reference, function=self._name, parameters=names), collected
+
+    def _accepted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments, in which objects for declared parameters arrive as these ask for."""
+        bound = self._signature.signature.bind(*args, **kwargs)
+        default = Input(load=True) if self._auto_load else None
+        for name, value in bound.arguments.items():
+            declared = self._inputs.get(name, default)
+            if declared is None:
+                continue
+            if declared.load is None and self._auto_load:
+                declared = Input(load=True, content_type=declared.content_type)
+            if isinstance(value, dict) and name not in kwargs and name in self._signature.var_keyword:
+                bound.arguments[name] = {key: accepted(each, declared) for key, each in value.items()}
+            else:
+                bound.arguments[name] = accepted(value, declared)
+        return bound.args, bound.kwargs
+
+    def _too_large(self, args: tuple[Any, ...], kwargs: dict[str, Any], total: int) -> RainWarning:
+        """The refusal, which names the largest argument."""
+        names = [*self._signature.names, *(f"number {i + 1}" for i in range(len(args)))]
+        sizes = {name: self._size_alone(value) for name, value in [*zip(names, args, strict=False), *kwargs.items()]}
+        name = max(sizes, key=lambda each: sizes[each])
+        size = sizes[name]
+        if size <= MAX_ARGUMENT_BYTES:
+            name, size = f"{self._name}'s arguments", total
+        return RainWarning(
+            f"Pickled object {name} length {size} is over {MAX_ARGUMENT_BYTES} bytes: "
+            'make it a data object, blob(…, encode="pickle")'
+        )
+
+    def _size_alone(self, value: Any) -> int:
+        return len(self._dump((value,), {})[0])
+
+
+def _input_objects(session: Session, collected: Collected) -> list[DataObject]:
+    """The inputs, instances among them made constants of the session. Raises RainException with nothing changed."""
+    session._graph.check_inputs(obj for obj in collected.inputs if obj is not None)
+    constants = [
+        Constant(instance.get_bytes(), instance.content_type, "argument") for _, instance in collected.constants
+    ]
+    made = session._graph.add_constants(constants)
+    for (position, _), number, constant in zip(collected.constants, made, constants, strict=True):
+        collected.inputs[position] = DataObject(session, number, None, constant)
+    return [obj for obj in collected.inputs if obj is not None]
+
+
+def _as_object_if_large(value: Any) -> Any:
+    """A large value as an instance, which becomes an input; others, and what contains data objects, as they are."""
+    from rain.data.encode import encode_value
+    from rain.data.instance import DataInstance
+
+    if isinstance(value, DataObject | Task | DataInstance):
+        return value
+    try:
+        data = encode_value(value, "cloudpickle")
+    except RainException:
+        return value
+    return DataInstance(data, content_type="cloudpickle") if len(data) > LARGE_ARGUMENT_BYTES else value
+
+
+def _checked_inputs(inputs: InputsLike, signature: CallSignature, name: str) -> dict[str, Input]:
+    if not inputs:
+        return {}
+    if not isinstance(inputs, Mapping):
+        raise RainException(
+            f'{name}(): inputs: expected a dict such as {{"param": Input(load=True)}}, found {inputs!r}'
+        )
+    for parameter, declared in inputs.items():
+        if parameter not in signature.names:
+            raise RainException(
+                f"{name}(): inputs: there is no parameter '{parameter}'; there are {', '.join(signature.names)}"
+            )
+        if not isinstance(declared, Input):
+            raise RainException(f"{name}(): inputs: expected an Input for '{parameter}', found {declared!r}")
+    return dict(inputs)
+
+
+@overload
+def remote(function: Callable[..., Any], /) -> RemoteFunction: ...
+@overload
+def remote(
+    *,
+    outputs: OutputsLike = None,
+    inputs: InputsLike = (),
+    auto_load: bool | None = None,
+    auto_encode: str | None = None,
+    **options: Unpack[TaskOptions],
+) -> Callable[[Callable[..., Any]], RemoteFunction]: ...
+def remote(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    outputs: OutputsLike = None,
+    inputs: InputsLike = (),
+    auto_load: bool | None = None,
+    auto_encode: str | None = None,
+    **options: Unpack[TaskOptions],
+) -> RemoteFunction | Callable[[Callable[..., Any]], RemoteFunction]:
+    """Makes a function of which each call is a task; its first parameter is the context.
+
+    Data objects and tasks anywhere in the arguments arrive as `DataInstance`s in the same places. `outputs`: a number,
+    labels or `Output`s, also as the return annotation. `inputs`: what parameters ask of their objects, also as their
+    annotations. `auto_load`: all objects arrive as values. `auto_encode`: results are encoded as this type.
+    """
+
+    def decorate(function: Callable[..., Any]) -> RemoteFunction:
+        return RemoteFunction(
+            function,
+            with_context=True,
+            outputs=outputs,
+            inputs=inputs,
+            auto_load=bool(auto_load),
+            auto_encode=auto_encode,
+            options=options,
+        )
+
+    return decorate if function is None else decorate(function)
+
+
+@overload
+def function(function: Callable[..., Any], /) -> RemoteFunction: ...
+@overload
+def function(
+    *, outputs: OutputsLike = None, inputs: InputsLike = (), **options: Unpack[TaskOptions]
+) -> Callable[[Callable[..., Any]], RemoteFunction]: ...
+def function(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    outputs: OutputsLike = None,
+    inputs: InputsLike = (),
+    **options: Unpack[TaskOptions],
+) -> RemoteFunction | Callable[[Callable[..., Any]], RemoteFunction]:
+    """Makes an everyday function of which each call is a task: no context, values in, any value out."""
+
+    def decorate(function: Callable[..., Any]) -> RemoteFunction:
+        return RemoteFunction(
+            function,
+            with_context=False,
+            outputs=outputs,
+            inputs=inputs,
+            auto_load=True,
+            auto_encode="cloudpickle",
+            options=options,
+        )
+
+    return decorate if function is None else decorate(function)

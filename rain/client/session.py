@@ -1,0 +1,357 @@
+"""The scope in which a graph grows and is submitted, any number of times."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, overload
+
+from rain.client.active import drop_default_session, pop_session, push_session, set_default_session
+from rain.client.building import SessionGraph
+from rain.client.failures import exception_from
+from rain.client.graph import Constant
+from rain.client.handles import Item, Items, find_task, listed, split_items
+from rain.client.machine.effects import Trouble
+from rain.client.objects import DataObject, to_dataobj
+from rain.client.requests import SessionRequests
+from rain.client.task import Task
+from rain.core.errors import RainException, RainWarning, SessionException
+from rain.core.ids import session_name
+
+if TYPE_CHECKING:
+    from rain.client.client import Client
+    from rain.client.pending import Pending
+    from rain.data.instance import DataInstance
+
+#: The server has this long to say that a session is closed.
+CLOSE_LIMIT_S = 5.0
+
+
+class Session:
+    """A graph and its work; made by `client.new_session()`.
+
+    `with session:` makes it the active one and closes it at the end. `Session(None, 1)` has no server: graphs can be
+    built, drawn and checked in it. `await session` waits for everything.
+    """
+
+    def __init__(
+        self, client: Client | None, session_id: int, *, name: str | None = None, fail_fast: bool = True
+    ) -> None:
+        self._client = client
+        self._session_id = session_id
+        self._name = name
+        self._fail_fast = fail_fast
+        self._graph = SessionGraph(session_id)
+        self._requests = SessionRequests(self, self._graph, client._shell if client is not None else None)
+        #: Set by the I/O thread when the server says that the session failed.
+        self._trouble: Trouble | None = None
+        self._closed = False
+        #: How many `with session:` are open.
+        self._depth = 0
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def client(self) -> Client | None:
+        """The client that opened it; None without a server."""
+        return self._client
+
+    @property
+    def session_id(self) -> int:
+        """Its number at the server: 3 for session s3."""
+        return self._session_id
+
+    @property
+    def name(self) -> str | None:
+        """The label that it was given."""
+        return self._name
+
+    @property
+    def fail_fast(self) -> bool:
+        """Whether the first failed task fails the session."""
+        return self._fail_fast
+
+    @property
+    def active(self) -> bool:
+        """Whether it can be used: not closed and not failed."""
+        return self.state == "open"
+
+    @property
+    def state(self) -> str:
+        """ "open", "failed" or "closed"."""
+        if self._closed:
+            return "closed"
+        return "open" if self._trouble is None else "failed"
+
+    @property
+    def task_count(self) -> int:
+        """Tasks that are not submitted yet."""
+        return self._graph.builder.n_tasks
+
+    @property
+    def dataobj_count(self) -> int:
+        """Objects that are not submitted yet, constants included."""
+        return self._graph.builder.n_objects
+
+    def __repr__(self) -> str:
+        label = f" '{self._name}'" if self._name else ""
+        return (
+            f"<Session {session_name(self._session_id)}{label}, {self.state}, "
+            f"{self.task_count} tasks and {self.dataobj_count} objects not submitted>"
+        )
+
+    # ------------------------------------------------------------------ being the active one
+
+    def __enter__(self) -> Session:
+        self._check_open("entered")
+        self._depth += 1
+        push_session(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pop_session(self)
+        self._depth -= 1
+        if self._depth == 0:
+            self._close(warn=kind is None)
+
+    @contextmanager
+    def bind_only(self) -> Iterator[Session]:
+        """Makes it the active one and does not close it at the end."""
+        self._check_open("entered")
+        push_session(self)
+        try:
+            yield self
+        finally:
+            pop_session(self)
+
+    def set_as_default(self) -> None:
+        """Makes it the session of tasks that are made where none is active; there is one per process."""
+        self._check_open("made the default")
+        set_default_session(self)
+
+    # ------------------------------------------------------------------ work
+
+    def submit(self, timeout: float | None = None) -> None:
+        """Sends what was built since the last submit, all or nothing; does not wait for the work.
+
+        Only while more than 2,000,000 tasks or 1 GiB of arguments of this session are unfinished it waits, at most
+        `timeout` seconds (TimeoutError; nothing was sent then).
+        """
+        self._check_open("submitted")
+        self._raise_failure()
+        self._requests.submit(timeout)
+
+    def wait(self, items: Items, timeout: float | None = None) -> None:
+        """Waits until all these tasks and objects are finished. Raises TaskException where one failed."""
+        self._waiting(listed(items)).result(timeout)
+
+    def wait_some(self, items: Items, timeout: float | None = None) -> tuple[list[Task], list[DataObject]]:
+        """Waits until at least one is finished; returns the finished tasks and the finished objects among them."""
+        tasks, objects = self._split(listed(items), "waited for")
+        self._raise_failure()
+        return self._requests.wait_some(tasks, objects).result(timeout)
+
+    def wait_all(self, timeout: float | None = None) -> None:
+        """Waits for everything that was submitted; returns at once if there is nothing."""
+        self._waiting_all().result(timeout)
+
+    def as_completed(self, items: Items, timeout: float | None = None) -> Iterator[Item]:
+        """The tasks and objects in the order in which they finish; `timeout` is for each step."""
+        left = list(dict.fromkeys(listed(items)))
+        while left:
+            tasks, objects = self.wait_some(left, timeout)
+            finished: set[Item] = {*tasks, *objects}
+            yield from [item for item in left if item in finished]
+            left = [item for item in left if item not in finished]
+
+    @overload
+    def fetch(
+        self, items: DataObject | Task, *, failed_ok: bool = False, timeout: float | None = None
+    ) -> DataInstance: ...
+    @overload
+    def fetch(
+        self, items: Iterable[Item], *, failed_ok: bool = False, timeout: float | None = None
+    ) -> list[DataInstance]: ...
+    def fetch(
+        self, items: Items, *, failed_ok: bool = False, timeout: float | None = None
+    ) -> DataInstance | list[DataInstance]:
+        """Waits for kept objects and returns their values, one for one or a list for several.
+
+        `failed_ok`: what was finished before the session failed can be had all the same.
+        """
+        found = self._fetching(listed(items), failed_ok=failed_ok).all().result(timeout)
+        return found[0] if isinstance(items, DataObject | Task) else found
+
+    def compute(self, *items: Item, timeout: float | None = None) -> Any:
+        """Keeps these, submits, and fetches them: one value for one item, else a list in their order."""
+        objects = [to_dataobj(item) for item in items]
+        self._keep([obj for obj in objects if not obj.is_kept()])
+        self.submit(timeout)
+        found = self.fetch(objects, timeout=timeout)
+        return found[0] if len(found) == 1 else found
+
+    def update(self, items: Items) -> None:
+        """Refreshes `state` and `info` of tasks and objects."""
+        tasks, objects = self._split(listed(items), "updated")
+        self._raise_failure()
+        self._requests.update(tasks, objects).result()
+
+    def unkeep(self, items: Items) -> None:
+        """Takes `keep()` back; what nobody needs is dropped everywhere. Objects that are not kept are fine."""
+        objects = [to_dataobj(item) for item in listed(items)]
+        self._check_own(objects)
+        self._raise_failure()
+        self._requests.unkeep(objects)
+
+    def keep_all(self) -> None:
+        """Keeps every object that is not submitted yet."""
+        self._graph.keep_all()
+
+    def cancel(self, items: Items) -> None:
+        """Stops these and everything that depends on them, running programs included; finished ones stay finished.
+
+        Waiting for a cancelled task raises TaskException; the session does not fail by it.
+        """
+        tasks, objects = self._split(listed(items), "cancelled")
+        self._raise_failure()
+        self._requests.cancel(tasks, objects).result()
+
+    def close(self) -> None:
+        """Stops its running tasks and drops its objects; repeatable. Warns when tasks were never submitted."""
+        self._close(warn=True)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._waiting_all().__await__()
+
+    # ------------------------------------------------------------------ for handles
+
+    def _waiting(self, items: Sequence[Item]) -> Pending[None]:
+        tasks, objects = self._split(items, "waited for")
+        self._raise_failure()
+        return self._requests.wait(tasks, objects)
+
+    def _waiting_all(self) -> Pending[None]:
+        self._check_open("waited for")
+        self._raise_failure()
+        return self._requests.wait_all()
+
+    def _fetching(self, items: Sequence[Item], *, failed_ok: bool = False) -> FetchedObjects:
+        objects = [to_dataobj(item) for item in items]
+        self._check_open("fetched from")
+        self._check_own(objects)
+        if not failed_ok:
+            self._raise_failure()
+        return FetchedObjects(self._requests.fetch(objects))
+
+    def _keep(self, objects: Sequence[DataObject]) -> None:
+        self._check_own(objects)
+        with self._graph.lock:
+            for obj in objects:
+                if self._graph.builder.is_submitted_object(obj._number):
+                    raise RainException(
+                        f"{obj._described()} was submitted already: call `.keep()` before `submit()`, so that it is "
+                        "not dropped before"
+                    )
+            self._graph.builder.keep(obj._number for obj in objects)
+
+    def _client_closed(self) -> None:
+        """The server ends the session with the connection."""
+        self._closed = True
+        drop_default_session(self)
+
+    def _is_kept(self, number: int) -> bool:
+        return self._graph.builder.is_kept(number)
+
+    def _object_state(self, number: int) -> int:
+        return self._graph.object_state(number)
+
+    def _add_constant(self, constant: Constant) -> DataObject:
+        self._check_open("added to")
+        [number] = self._graph.add_constants([constant])
+        return DataObject(self, number, None, constant)
+
+    # ------------------------------------------------------------------ checks
+
+    def _check_open(self, what: str) -> None:
+        if self._closed:
+            raise SessionException(
+                f"session {session_name(self._session_id)} is closed and cannot be {what}: open another one with "
+                "`client.new_session()`"
+            )
+
+    def _raise_failure(self) -> None:
+        if self._trouble is not None:
+            raise self._exception(self._trouble)
+
+    def _exception(self, trouble: Trouble, waited: Sequence[Task] = ()) -> RainException:
+        """The exception for what the server said, with what only the client knows of the task."""
+        number = trouble.task
+        graph = self._graph
+        if number is None or number >= len(graph.builder.specs):
+            return exception_from(trouble, self._session_id)
+        task = next((task for task in waited if task._number == number), None) or find_task(self, number)
+        place = graph.places.text(graph.builder.places[number])
+        return exception_from(trouble, self._session_id, task=task, name=graph.spec_of(number).name, made_at=place)
+
+    def _check_own(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if item._session is not self:
+                raise RainException(
+                    f"{item._described()} belongs to session {session_name(item._session.session_id)}, "
+                    f"not to {session_name(self._session_id)}: call it there"
+                )
+
+    def _split(self, items: Sequence[Item], what: str) -> tuple[list[Task], list[DataObject]]:
+        """Tasks and objects among the items; all of this session and submitted. Raises RainException."""
+        tasks, objects = split_items(items)
+        self._check_open(what)
+        self._check_own(items)
+        builder = self._graph.builder
+        for task in tasks:
+            if not builder.is_submitted_task(task._number):
+                raise RainException(
+                    f"{task._described()} is not submitted, so it cannot be {what}: call `submit()` first"
+                )
+        for obj in objects:
+            if not builder.is_submitted_object(obj._number):
+                raise RainException(
+                    f"{obj._described()} is not submitted, so it cannot be {what}: call `submit()` first"
+                )
+        return tasks, objects
+
+    def _close(self, *, warn: bool) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        drop_default_session(self)
+        with contextlib.suppress(RainException, TimeoutError):
+            self._requests.close(CLOSE_LIMIT_S)
+        n_tasks = self.task_count
+        if warn and n_tasks and self._client is not None and self._trouble is None:
+            warnings.warn(
+                f"session {session_name(self._session_id)} was closed with {n_tasks} tasks that were never submitted",
+                RainWarning,
+                stacklevel=3,
+            )
+
+
+class FetchedObjects:
+    """A fetch on its way, for one object or for several."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, pending: Pending[list[DataInstance]]) -> None:
+        self._pending = pending
+
+    def all(self) -> Pending[list[DataInstance]]:
+        """The values in the order asked for."""
+        return self._pending
+
+    async def first(self) -> DataInstance:
+        """The value of a single object."""
+        return (await self._pending)[0]

@@ -1,0 +1,351 @@
+"""The client's connection: one background thread with its own loop, around the machine.
+
+User threads hand over messages and wait for futures; nothing else crosses. The thread blocks all signals, so that
+Ctrl-C always reaches the thread that waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import itertools
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any, TypeVar, assert_never
+
+from rain.client.connect import Target
+from rain.client.fetching import Ask, fetch_objects
+from rain.client.handshake import greet
+from rain.client.machine.effects import (
+    ClientEffect,
+    MarkSessionFailed,
+    OpenWindow,
+    Reply,
+    Resolve,
+    SendToServer,
+    Trouble,
+)
+from rain.client.machine.events import (
+    ClientEvent,
+    MessageHeard,
+    Request,
+    Requested,
+    RequestGivenUp,
+    ServerWentAway,
+    SubmitBegan,
+)
+from rain.client.machine.machine import ClientMachine
+from rain.core.errors import ProtocolViolation, RainException, SessionException
+from rain.core.ids import SERVER
+from rain.core.liveness import HEARTBEAT_S
+from rain.protocol.client import ClientAlive, Peer, to_client_decoder
+from rain.protocol.codec import encode
+from rain.protocol.hello import Welcome
+from rain.wire.endpoint import Context, Frame, Frames, close_context, new_context
+from rain.wire.fetcher import Fetcher
+from rain.wire.holder import Stored
+from rain.wire.link import Link
+
+_log = logging.getLogger("rain.client")
+
+T = TypeVar("T")
+
+#: Connecting takes at most this long.
+CONNECT_LIMIT_S = 5.0
+#: Closing takes at most this long.
+CLOSE_LIMIT_S = 5.0
+#: The link is given no more than this until the server has read some of it.
+MAX_UNSENT_BYTES = 32 << 20
+#: How soon a link that is full is looked at again.
+RETRY_S = 0.005
+
+
+class Ticket:
+    """Who comes first: the I/O thread that sends a submit, or the caller that gives it up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = False
+
+    def take(self) -> bool:
+        """True for exactly one caller."""
+        with self._lock:
+            first, self._taken = not self._taken, True
+        return first
+
+
+class Shell:
+    """A connection that stands, or is lost for good; made by `Shell(target)`, which raises RainException.
+
+    `on_session_failed(session, trouble)` is called in the I/O thread.
+    """
+
+    def __init__(self, target: Target, on_session_failed: Callable[[int, Trouble], None]) -> None:
+        self.target = target
+        self._on_session_failed = on_session_failed
+        self._pid = os.getpid()
+        self._machine = ClientMachine()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Reply | Trouble | None]] = {}
+        self._outgoing: deque[Frames] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._link: Link | None = None
+        self._fetcher: Fetcher | None = None
+        #: Set when the loop shall end.
+        self._over: asyncio.Event
+        self._loop: asyncio.AbstractEventLoop
+        self._closed = False
+        #: The loop will run nothing any more; what was started too late is cancelled, so that nobody waits for ever.
+        self._ended = False
+        self._running: set[concurrent.futures.Future[Any]] = set()
+        self.lost_reason: str | None = None
+        #: Private folder for large objects that were fetched.
+        self.directory = Path(tempfile.mkdtemp(prefix="rain-client-"))
+        started: concurrent.futures.Future[Welcome] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="rain-client", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+        try:
+            self.welcome = started.result()
+        except BaseException:
+            self.close()
+            raise
+
+    # ------------------------------------------------------------------ called by user threads
+
+    def ask(self, make: Callable[[int], Request]) -> concurrent.futures.Future[Reply | Trouble]:
+        """Sends the request that `make(number)` builds; the future has its one outcome. Cancelling it gives it up."""
+        return self._start(self._ask(make))
+
+    def run(self, steps: Callable[[Ask], Coroutine[Any, Any, T]]) -> concurrent.futures.Future[T]:
+        """Runs a coroutine of several requests in the I/O thread; `steps` gets the function that makes one."""
+        return self._start(steps(self._ask))
+
+    def fetch(self, session: int, objects: list[int]) -> concurrent.futures.Future[list[Stored] | Trouble]:
+        """Gets objects as soon as they are finished, in this order."""
+        return self._start(self._fetch(session, objects))
+
+    def submit(
+        self, session: int, n_tasks: int, n_bytes: int, messages: Iterable[Frames], ticket: Ticket
+    ) -> concurrent.futures.Future[Trouble | None]:
+        """Sends the messages of a submit when the window is open and the ticket can still be taken."""
+        return self._start(self._submit(session, n_tasks, n_bytes, messages, ticket))
+
+    def tell(self, message: Any) -> None:
+        """Sends a message that nobody answers."""
+        self._check()
+        frames: Frames = [encode(message)]
+        self._loop.call_soon_threadsafe(self._send, frames)
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests can be made here and now."""
+        return not self._closed and self.lost_reason is None and os.getpid() == self._pid
+
+    def close(self) -> None:
+        """Ends the connection and the thread, removes the folder; repeatable, and nothing happens in a forked child."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        try:
+            self._loop.call_soon_threadsafe(self._over.set)
+        except (AttributeError, RuntimeError):
+            pass  # The thread did not get so far, or has ended by itself.
+        self._thread.join(CLOSE_LIMIT_S)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            raise RainException(
+                "this process was forked from the one that made the client, and a connection cannot be shared: "
+                "make a new Client() in this process"
+            )
+        if self._closed:
+            raise SessionException("the client was closed: make a new one with `Client(…)`")
+
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        try:
+            self._check()
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except BaseException as error:
+            coroutine.close()
+            if isinstance(error, RuntimeError):
+                raise SessionException(f"the client's connection has ended: {self.lost_reason}") from None
+            raise
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        if self._ended:
+            future.cancel()
+        return future
+
+    # ------------------------------------------------------------------ in the I/O thread
+
+    def _run(self, started: concurrent.futures.Future[Welcome]) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            asyncio.run(self._main(started))
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+            else:
+                _log.exception("the client's connection ended with an error of its own")
+        finally:
+            self._ended = True
+            for future in list(self._running):
+                future.cancel()
+
+    async def _main(self, started: concurrent.futures.Future[Welcome]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        context = new_context()
+        try:
+            welcome = await self._connect(context)
+            started.set_result(welcome)
+            beats = asyncio.create_task(self._beat())
+            await self._over.wait()
+            beats.cancel()
+            self._go_away("the client was closed")
+        finally:
+            if self._fetcher is not None:
+                self._fetcher.close()
+            if self._link is not None:
+                self._link.close()
+            await asyncio.sleep(0)
+            close_context(context)
+
+    async def _connect(self, context: Context) -> Welcome:
+        access = self.target.access
+        first: asyncio.Future[bytes] = self._loop.create_future()
+
+        def on_batch(batch: list[Frames]) -> None:
+            if not first.done():
+                first.set_result(bytes(batch.pop(0)[0]))
+            self._hear(batch)
+
+        def on_lost(reason: str) -> None:
+            if not first.done():
+                first.set_exception(RainException(f"the server at {self.target} ended the connection: {reason}"))
+            self._go_away(reason)
+
+        self._link = await Link.connect(
+            context,
+            self.target.host,
+            self.target.port,
+            keypair=access.keypair,
+            server_key=access.server_key.encode(),
+            on_batch=on_batch,
+            on_lost=on_lost,
+            timeout_s=CONNECT_LIMIT_S,
+            access=self.target.source,
+        )
+        welcome = await greet(self._link, first, str(self.target), CONNECT_LIMIT_S)
+        self._fetcher = Fetcher(context, access.keypair, self.directory)
+        host = welcome.data_host or self.target.host
+        self._fetcher.learn([Peer(SERVER, host, welcome.data_port, welcome.data_key)])
+        return welcome
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._send([encode(ClientAlive())])
+
+    async def _ask(self, make: Callable[[int], Request]) -> Reply | Trouble:
+        number = next(self._numbers)
+        outcome = await self._await(number, Requested(make(number)))
+        assert outcome is not None, "only submits are answered by nothing"
+        return outcome
+
+    async def _await(self, number: int, event: ClientEvent) -> Reply | Trouble | None:
+        answer: asyncio.Future[Reply | Trouble | None] = self._loop.create_future()
+        self._waiting[number] = answer
+        try:
+            self._handle(event)
+            return await answer
+        except asyncio.CancelledError:
+            self._handle(RequestGivenUp(number))
+            raise
+        finally:
+            del self._waiting[number]
+
+    async def _fetch(self, session: int, objects: list[int]) -> list[Stored] | Trouble:
+        assert self._fetcher is not None, "a shell that stands has a fetcher"
+        return await fetch_objects(self._ask, self._fetcher, session, objects)
+
+    async def _submit(
+        self, session: int, n_tasks: int, n_bytes: int, messages: Iterable[Frames], ticket: Ticket
+    ) -> Trouble | None:
+        number = next(self._numbers)
+        outcome = await self._await(number, SubmitBegan(number, session, n_tasks, n_bytes))
+        if isinstance(outcome, Trouble):
+            return outcome
+        if ticket.take():
+            for frames in messages:
+                self._send(frames)
+        return None
+
+    def _hear(self, batch: list[Frames]) -> None:
+        try:
+            events = [MessageHeard(to_client_decoder.decode(_header(frames))) for frames in batch]
+        except ProtocolViolation as violation:
+            self._go_away(f"it said something that this version of Rain does not understand ({violation})")
+            return
+        self._handle(*events)
+
+    def _handle(self, *events: ClientEvent) -> None:
+        for effect in self._machine.handle(*events):
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: ClientEffect) -> None:
+        match effect:
+            case Resolve():
+                self._resolve(effect.request, effect.outcome)
+            case SendToServer():
+                self._send([encode(effect.message)])
+            case OpenWindow():
+                self._resolve(effect.request, None)
+            case MarkSessionFailed():
+                self._on_session_failed(effect.session, effect.trouble)
+            case _:
+                assert_never(effect)
+
+    def _resolve(self, request: int, outcome: Reply | Trouble | None) -> None:
+        answer = self._waiting.get(request)
+        if answer is not None and not answer.done():
+            answer.set_result(outcome)
+
+    def _go_away(self, reason: str) -> None:
+        if self.lost_reason is None:
+            self.lost_reason = reason
+            self._outgoing.clear()
+            self._handle(ServerWentAway(f"the connection to the server at {self.target} was lost: {reason}"))
+
+    def _send(self, frames: Frames) -> None:
+        """In order, and never more than the server reads."""
+        if self._link is None or self.lost_reason is not None:
+            return
+        if not self._outgoing and self._link.unsent_bytes < MAX_UNSENT_BYTES:
+            self._link.send(frames)
+            return
+        self._outgoing.append(frames)
+        if self._pump is None or self._pump.done():
+            self._pump = self._loop.create_task(self._send_later())
+
+    async def _send_later(self) -> None:
+        while self._outgoing and self._link is not None:
+            if self._link.unsent_bytes < MAX_UNSENT_BYTES:
+                self._link.send(self._outgoing.popleft())
+            else:
+                await asyncio.sleep(RETRY_S)
+
+
+def _header(frames: Frames) -> Frame:
+    return frames[0]

@@ -1,0 +1,129 @@
+"""The built-in tasks on blobs: concatenate, load from a file, store to a file, sleep."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from rain.core.content import settled_type
+from rain.core.errors import RainException
+from rain.core.kinds import PathArgs, SleepArgs
+from rain.core.spec import TaskSpec
+from rain.executor.attempt_failed import AttemptFailed
+from rain.executor.copying import copy_file
+from rain.executor.runner import Notes, Surroundings
+from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RunInput, RunTask
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class _Builtin:
+    """What the built-in runners have in common."""
+
+    slow = True
+
+    def __init__(self, session: int, spec: TaskSpec, surroundings: Surroundings) -> None:
+        self._session = session
+        self._store = surroundings.store
+        self._planned = spec.outputs[0].content_type if spec.outputs else None
+        self._name = f"task '{spec.name}'" if spec.name is not None else f"{spec.kind} task"
+        self.notes: Notes | None = None
+
+    def _type(self, found: str | None) -> str | None:
+        try:
+            return settled_type(self._planned, found)
+        except RainException as error:
+            raise AttemptFailed(f"{self._name}: {error}") from None
+
+
+class ConcatRunner(_Builtin):
+    """The bytes of all inputs in order; the content type is theirs where all have the same."""
+
+    slow = False
+
+    def run(self, task: RunTask) -> tuple[Produced, ...]:
+        """One output."""
+        types = {given.content_type for given in task.inputs}
+        kind = self._type(types.pop() if len(types) == 1 else None)
+        if sum(given.size for given in task.inputs) <= MAX_PIPE_RESULT:
+            data = b"".join(map(read_input, task.inputs))
+            return (self._store.keep_bytes(self._session, task.first_output, data, kind),)
+        parts = [given.path if given.data is None else given.data for given in task.inputs]
+        return (self._store.concatenate(self._session, task.first_output, parts, kind),)
+
+
+class LoadRunner(_Builtin):
+    """A file on this machine becomes an object."""
+
+    def run(self, task: RunTask) -> tuple[Produced, ...]:
+        """One output, a copy: the file stays its owner's, who may change it."""
+        path = _decoded(task.args, PathArgs).path
+        try:
+            if not os.path.isfile(path):
+                raise AttemptFailed(_no_file(path))
+            return (self._store.concatenate(self._session, task.first_output, [path], self._type(None)),)
+        except OSError as error:
+            raise AttemptFailed(f"cannot load {path!r} on the worker: {error.strerror}.") from None
+
+
+class StoreRunner(_Builtin):
+    """The input becomes a file on this machine, complete or not at all."""
+
+    def run(self, task: RunTask) -> tuple[Produced, ...]:
+        """No outputs."""
+        target = Path(_decoded(task.args, PathArgs).path)
+        temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+        if target.is_dir():
+            raise AttemptFailed(f"cannot write {str(target)!r} on the worker: it is a folder; name a file in it.")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _write(task.inputs[0], temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise AttemptFailed(f"cannot write {str(target)!r} on the worker: {error.strerror}.") from None
+        return ()
+
+
+class SleepRunner(_Builtin):
+    """Passes the input on later."""
+
+    def run(self, task: RunTask) -> tuple[Produced, ...]:
+        """One output, the input itself."""
+        time.sleep(max(0.0, _decoded(task.args, SleepArgs).seconds))
+        given = task.inputs[0]
+        return (Produced(given.size, given.content_type, same_as_input=0),)
+
+
+def read_input(given: RunInput) -> bytes:
+    """The bytes of an input, which should be small."""
+    if given.data is not None:
+        return given.data
+    return Path(given.path or "").read_bytes()
+
+
+def _write(given: RunInput, path: Path) -> None:
+    with path.open("wb") as file:
+        if given.data is not None:
+            file.write(given.data)
+        else:
+            with open(given.path or "", "rb") as source:
+                copy_file(source.fileno(), file.fileno())
+
+
+def _no_file(path: str) -> str:
+    if os.path.isdir(path):
+        return f"{path!r} on the worker is a folder; tasks.open() takes a file, LoadDir() a folder."
+    if os.path.exists(path):
+        return f"{path!r} on the worker is no regular file."
+    return f"there is no file {path!r} on the worker. The path is one of the worker's machine, not of the client's."
+
+
+def _decoded(args: bytes, kind: type[T]) -> T:
+    return msgspec.msgpack.decode(args, type=kind)

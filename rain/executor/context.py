@@ -1,0 +1,136 @@
+"""What a Python task is given as its first argument, conventionally `ctx`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rain.core.content import checked_type
+from rain.core.errors import RainException
+from rain.core.ids import object_name, task_name
+from rain.core.resources import UNIT
+from rain.core.spec import OutputSpec, TaskSpec
+from rain.data.encode import encode_value
+from rain.data.instance import DataInstance
+from rain.protocol.executor import RunTask
+
+
+class TaskFacts:
+    """`ctx.spec`: what is known about the task that runs."""
+
+    def __init__(self, session: int, task: RunTask, spec: TaskSpec) -> None:
+        self.id = task_name(session, task.task)
+        self.name = spec.name
+        self.attempt = task.attempt
+        self.inputs = tuple(object_name(session, given.object) for given in task.inputs)
+        self.outputs: tuple[OutputSpec, ...] = spec.outputs
+        self.resources = {"cpus": spec.request.cpus / UNIT} | {name: n / UNIT for name, n in spec.request.named}
+
+    def __repr__(self) -> str:
+        return f"<task {self.id}{'' if self.name is None else f' {self.name!r}'}, attempt {self.attempt}>"
+
+
+class TaskInfo:
+    """`ctx.info`: what the task tells about itself; `user` is a dict of its own, of what JSON can carry."""
+
+    def __init__(self) -> None:
+        self.user: dict[str, Any] = {}
+
+
+class Context:
+    """The running task's way to make results, and to talk beside them. It ends with the task."""
+
+    # No __slots__: cached_property keeps what few tasks ask for out of the cost of all.
+
+    #: How many attributes a context has that no task has asked anything of.
+    N_ATTRIBUTES = 5
+
+    def __init__(self, session: int, task: RunTask, spec: TaskSpec, function: Callable[..., Any], scratch: str) -> None:
+        self._session = session
+        self._task = task
+        self._spec = spec
+        self._scratch = scratch
+        #: The function that runs; the same object for all tasks of it in this executor.
+        self.function = function
+
+    @cached_property
+    def spec(self) -> TaskFacts:
+        """Id, name, attempt, inputs, outputs and resources of the task."""
+        return TaskFacts(self._session, self._task, self._spec)
+
+    @cached_property
+    def info(self) -> TaskInfo:
+        """`info.user` takes what the task wants to have remembered about itself."""
+        return TaskInfo()
+
+    @property
+    def cpus(self) -> float:
+        """How many cpus the task asked for; an int where it is whole."""
+        whole, rest = divmod(self._spec.request.cpus, UNIT)
+        return whole if rest == 0 else self._spec.request.cpus / UNIT
+
+    def blob(self, value: Any, content_type: str | None = None, encode: str | None = None) -> DataInstance:
+        """An instance from bytes, from a str (typed `text`), or, with `encode`, from any value."""
+        if encode is not None:
+            if content_type is not None:
+                raise RainException("ctx.blob() takes either content_type= or encode=, not both.")
+            return DataInstance(encode_value(value, encode), content_type=encode)
+        if isinstance(value, str):
+            return DataInstance(value.encode(), content_type="text" if content_type is None else content_type)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return DataInstance(bytes(value), content_type=content_type)
+        raise RainException(
+            f"ctx.blob() takes bytes or str, found {type(value).__qualname__}; encode='pickle' takes any value."
+        )
+
+    def pickled(self, value: Any) -> DataInstance:
+        """The same as `blob(value, encode="pickle")`."""
+        return self.blob(value, encode="pickle")
+
+    def stage_file(self, path: str | os.PathLike[str], content_type: str | None = None) -> DataInstance:
+        """Moves a file out of the task's folder, as an instance; what is staged and not returned is dropped."""
+        checked = checked_type(content_type)
+        source = Path(path)
+        if source.is_symlink() or not source.is_file():
+            found = "a folder" if source.is_dir() else "no regular file" if source.exists() else "not there"
+            raise RainException(f"ctx.stage_file({str(path)!r}): a regular file is needed, this one is {found}.")
+        if not source.resolve().is_relative_to(Path.cwd().resolve()):
+            raise RainException(f"ctx.stage_file({str(path)!r}): the file must lie in the task's folder, {Path.cwd()}.")
+        self.has_staged = True
+        Path(self._scratch).mkdir(exist_ok=True)
+        staged = Path(self._scratch, f"staged-{len(os.listdir(self._scratch))}")
+        shutil.move(source, staged)
+        return DataInstance(path=staged, content_type=checked)
+
+    @cached_property
+    def has_staged(self) -> bool:
+        """Whether the task staged anything."""
+        return False
+
+    def debug(self, text: str, *args: Any) -> None:
+        """Adds a line, `text.format(*args)`, to the task's debug stream."""
+        self._debug_lines.append(text.format(*args) if args else text)
+
+    @cached_property
+    def _debug_lines(self) -> list[str]:
+        return []
+
+    def debug_text(self) -> str:
+        """All debug lines."""
+        lines = self.__dict__.get("_debug_lines")
+        return "\n".join(lines).encode(errors="replace").decode() if lines else ""
+
+    def user_json(self) -> bytes:
+        """`info.user` as JSON; b"" where it is empty. Raises RainException for what JSON cannot carry."""
+        info = self.__dict__.get("info")
+        if info is None or not info.user:
+            return b""
+        try:
+            return json.dumps(info.user).encode()
+        except (TypeError, ValueError) as error:
+            raise RainException(f"ctx.info.user takes what JSON can carry: {error}.") from None

@@ -1,0 +1,164 @@
+"""Runs external programs, each in a fresh folder: inputs are links into the store, outputs are renamed into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+
+import msgspec
+
+from rain.core.errors import RainException
+from rain.core.kinds import ExecuteArgs, InputWord, OutputWord
+from rain.core.resources import UNIT
+from rain.core.spec import OutputSpec, TaskSpec
+from rain.executor.attempt_failed import AttemptFailed
+from rain.executor.process_tree import children, kill_new_children
+from rain.executor.program_files import ProgramFolder
+from rain.executor.runner import Notes, Surroundings
+from rain.executor.workplace import remove_tree
+from rain.protocol.executor import Produced, RunTask
+
+_args_decoder = msgspec.msgpack.Decoder(ExecuteArgs)
+
+#: Variables by which numeric libraries learn how many threads to start.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+#: Python ignores these; a program expects them to end it.
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+
+#: How much of a command, and of its standard error, stands in a message; `Failure.stderr` has more of the latter.
+_MAX_COMMAND = 80
+_MAX_QUOTED = 400
+
+
+class ProgramRunner:
+    """Runs the tasks of one spec of kind EXECUTE."""
+
+    slow = True
+
+    def __init__(self, session: int, spec: TaskSpec, surroundings: Surroundings) -> None:
+        self._session = session
+        self._spec = spec
+        self._surroundings = surroundings
+        self.notes: Notes | None = None
+
+    def run(self, task: RunTask) -> tuple[Produced, ...]:
+        """The outputs, once the program ended with status 0. Raises AttemptFailed."""
+        args = _args_decoder.decode(task.args)
+        root = f"{self._surroundings.scratch}/program"
+        folder = ProgramFolder(root, task.inputs)
+        try:
+            return self._run_in(folder, args, task)
+        except RainException as error:
+            raise AttemptFailed(str(error)) from None
+        finally:
+            self._surroundings.folder.enter()
+            remove_tree(root)
+
+    def _run_in(self, folder: ProgramFolder, args: ExecuteArgs, task: RunTask) -> tuple[Produced, ...]:
+        outputs = self._spec.outputs
+        streams = {args.stdout: folder.stream(1), args.stderr: folder.stream(2)}
+        names = [
+            streams[number] if number in streams else folder.prepare_output(output, number)
+            for number, output in enumerate(outputs)
+        ]
+        words = [_spelled(word, folder, names) for word in args.words]
+        for word in args.files:
+            folder.place(word)
+        if args.shell:
+            words = ["sh", "-c", " ".join(words)]
+        shown = words[-1] if args.shell else words[0]
+        if len(shown) > _MAX_COMMAND:
+            shown = shown[: _MAX_COMMAND - 1] + "…"
+        status = self._wait_for(words, shown, folder, args)
+        _check_status(shown, status, folder)
+        folder.check_inputs(shown)
+        return tuple(
+            self._collect(folder, output, task.first_output + number, names[number])
+            for number, output in enumerate(outputs)
+        )
+
+    def _collect(self, folder: ProgramFolder, output: OutputSpec, obj: int, name: str) -> Produced:
+        store = self._surroundings.store
+        if name.startswith("/"):
+            return store.move_file(self._session, obj, name, output.content_type)
+        return folder.collect(store, self._session, obj, output, name)
+
+    def _wait_for(self, words: list[str], shown: str, folder: ProgramFolder, args: ExecuteArgs) -> int:
+        """Runs the program to its end, and ends what it leaves; returns what `waitpid` says."""
+        env = self._environment(folder, dict(args.env))
+        stdin = folder.stdin(args.stdin)
+        # `posix_spawn` starts a program faster than a fork does, but cannot change folders.
+        os.chdir(folder.path)
+        executable = _found(words[0], env)
+        before = children(os.getpid())
+        writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        try:
+            process = os.posix_spawn(
+                executable,
+                words,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, folder.stream(1), writing, 0o600),
+                    (os.POSIX_SPAWN_OPEN, 2, folder.stream(2), writing, 0o600),
+                ],
+                setpgroup=0,
+                setsigdef=_DEFAULT_SIGNALS,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            hint = "; is the interpreter in its first line there?" if isinstance(error, FileNotFoundError) else ""
+            raise AttemptFailed(f"program '{shown}' cannot be started: {reason}{hint}") from None
+        _, status = os.waitpid(process, 0)
+        kill_new_children(before)
+        return status
+
+    def _environment(self, folder: ProgramFolder, added: dict[str, str]) -> dict[str, str]:
+        threads = str(max(1, self._spec.request.cpus // UNIT))
+        return {**dict.fromkeys(_THREAD_VARIABLES, threads), **os.environ, "PWD": folder.path, **added}
+
+
+def _spelled(word: object, folder: ProgramFolder, names: list[str]) -> str:
+    if isinstance(word, InputWord):
+        return folder.place(word)
+    if isinstance(word, OutputWord):
+        return names[word.output]
+    return word.text  # type: ignore[attr-defined,no-any-return]
+
+
+def _found(program: str, env: dict[str, str]) -> str:
+    """The file to execute. Raises AttemptFailed; the text names the program."""
+    if not program:
+        raise AttemptFailed("the name of the program is empty.")
+    found = shutil.which(program, path=env.get("PATH", os.defpath))
+    if found is not None:
+        return found
+    if "/" not in program:
+        raise AttemptFailed(
+            f"program '{program}' was not found on the worker's PATH ({env.get('PATH', os.defpath)}); "
+            "is it installed there, and spelled like this?"
+        )
+    if os.path.isfile(program):
+        raise AttemptFailed(
+            f"program '{program}' is not executable; chmod +x makes it so, or run it by 'sh' or 'python'."
+        )
+    raise AttemptFailed(f"program '{program}' was not found on the worker; relative paths start at the task's folder.")
+
+
+def _check_status(shown: str, status: int, folder: ProgramFolder) -> None:
+    code = os.waitstatus_to_exitcode(status)
+    if code == 0:
+        return
+    how = f"exited with status {code}" if code > 0 else f"was killed by signal {-code} ({_signal_name(-code)})"
+    stderr = folder.error_tail()
+    quoted = stderr.strip()[-_MAX_QUOTED:]
+    raise AttemptFailed(f"program '{shown}' {how}" + (f": {quoted}" if quoted else ""), stderr=stderr)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "a real-time signal"

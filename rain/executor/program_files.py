@@ -1,0 +1,180 @@
+"""The folder of one external program: its inputs are put there before, its outputs are taken from there after."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from rain.core.content import settled_type
+from rain.core.kinds import InputWord
+from rain.core.spec import OutputSpec
+from rain.executor.attempt_failed import AttemptFailed
+from rain.executor.copying import copy_file
+from rain.executor.results import ResultStore
+from rain.executor.workplace import tail
+from rain.protocol.executor import Produced, RunInput
+
+#: Names of files that are listed in an error.
+_MAX_LISTED = 10
+
+
+class ProgramFolder:
+    """A fresh folder; names in it are relative, and nothing is read or written through a path that leads out of it."""
+
+    def __init__(self, root: str, inputs: Sequence[RunInput]) -> None:
+        """`root` must not exist; the program's working folder is one below it, beside the streams' files."""
+        self._root = root
+        self._inputs = inputs
+        self.path = f"{root}/work"
+        os.makedirs(self.path, 0o700)
+        self._placed: dict[str, InputWord] = {}
+        #: Position and state of the store's file behind each input that is a link, by device and inode.
+        self._linked: dict[tuple[int, int], tuple[int, os.stat_result]] = {}
+
+    # ------------------------------------------------------------------------------------------ before
+
+    def place(self, word: InputWord) -> str:
+        """Makes an input appear in the folder; returns its name there."""
+        name = _checked_path(word.path) if word.path is not None else f"input{len(self._placed)}"
+        present = self._placed.get(name)
+        if present is not None:
+            if present.input == word.input and present.write == word.write:
+                return name
+            raise AttemptFailed(f"two inputs are mapped to the same path {name!r}.")
+        self._placed[name] = word
+        target = self._make_room(name)
+        given = self._inputs[word.input]
+        if given.data is not None:
+            _write_file(target, given.data, 0o600 if word.write else 0o444)
+        elif word.write:
+            _copy(given.path or "", target)
+        else:
+            self._link(word.input, given.path or "", target)
+        return name
+
+    def stdin(self, word: InputWord | None) -> str:
+        """The path to read standard input from."""
+        if word is None:
+            return os.devnull
+        if word.path is not None:
+            return f"{self.path}/{self.place(word)}"
+        given = self._inputs[word.input]
+        if given.data is None:
+            return given.path or ""
+        path = f"{self._root}/stdin"
+        _write_file(path, given.data, 0o444)
+        return path
+
+    def stream(self, descriptor: int) -> str:
+        """The file that takes standard output (1) or standard error (2)."""
+        return f"{self._root}/stream{descriptor}"
+
+    def prepare_output(self, output: OutputSpec, number: int) -> str:
+        """The path of an output below the folder; folders on the way to it are made."""
+        name = _checked_path(output.path or output.label or f"output{number}")
+        self._make_room(name)
+        return name
+
+    # ------------------------------------------------------------------------------------------ after
+
+    def error_tail(self) -> str:
+        """The end of standard error."""
+        try:
+            with open(self.stream(2), "rb") as file:
+                return tail(file.fileno())
+        except FileNotFoundError:
+            return ""
+
+    def check_inputs(self, program: str) -> None:
+        """Raises AttemptFailed where the program wrote to an input, which is the store's own file."""
+        for position, before in self._linked.values():
+            path = self._inputs[position].path or ""
+            try:
+                after = os.stat(path)
+            except FileNotFoundError:
+                continue
+            # Not ctime: it also changes when somebody else links or unlinks the file.
+            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                # Nobody may read it any more.
+                os.unlink(path)
+                names = [name for name, word in self._placed.items() if word.input == position]
+                raise AttemptFailed(
+                    f"program '{program}' changed its input {', '.join(map(repr, names))}. Inputs are shared with "
+                    "other tasks and must not be written to; Input(write=True) gives the program a copy of its own."
+                )
+            if after.st_mode != before.st_mode:
+                os.chmod(path, stat.S_IMODE(before.st_mode))
+
+    def collect(self, store: ResultStore, session: int, obj: int, output: OutputSpec, name: str) -> Produced:
+        """Moves what the program left at `name`, relative to the folder, into the store."""
+        label = repr(output.label if output.label is not None else name)
+        real = os.path.realpath(f"{self.path}/{name}")
+        try:
+            found = os.lstat(real)
+        except (FileNotFoundError, NotADirectoryError):
+            raise AttemptFailed(
+                f"the program made no output {label}: there is no file {name!r} in its folder{self._listing()}."
+            ) from None
+        passed = self._linked.get((found.st_dev, found.st_ino))
+        if passed is not None:
+            given = self._inputs[passed[0]]
+            kind = settled_type(output.content_type, None) or given.content_type
+            return Produced(given.size, kind, same_as_input=passed[0])
+        if not real.startswith(os.path.realpath(self.path) + "/"):
+            raise AttemptFailed(f"output {label} is a link that leads out of the task's folder, to {real!r}.")
+        if stat.S_ISDIR(found.st_mode):
+            raise AttemptFailed(f"output {label} is a folder, a file was expected.")
+        if not stat.S_ISREG(found.st_mode):
+            raise AttemptFailed(f"output {label} is a device, pipe or socket, a regular file was expected.")
+        # The program may have left it unreadable.
+        os.chmod(real, 0o600)
+        return store.move_file(session, obj, real, output.content_type)
+
+    # ------------------------------------------------------------------------------------------ inside
+
+    def _link(self, position: int, source: str, target: str) -> None:
+        before = os.stat(source)
+        self._linked[before.st_dev, before.st_ino] = (position, before)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            # Another file system, or too many links to one file.
+            os.symlink(source, target)
+
+    def _make_room(self, name: str) -> str:
+        path = f"{self.path}/{name}"
+        if "/" in name:
+            try:
+                os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise AttemptFailed(f"path {name!r} lies below another input or output that is a file.") from None
+        return path
+
+    def _listing(self) -> str:
+        names = sorted(set(os.listdir(self.path)) - self._placed.keys())
+        if not names:
+            return ", which has no new files"
+        more = ", …" if len(names) > _MAX_LISTED else ""
+        return f", which has {', '.join(map(repr, names[:_MAX_LISTED]))}{more}"
+
+
+def _checked_path(path: str) -> str:
+    """The path in its plain form. Raises AttemptFailed unless it is relative and leads downwards."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        raise AttemptFailed(f"path {path!r} must be relative and stay below the task's folder.")
+    return "/".join(parts)
+
+
+def _write_file(path: str, data: bytes, mode: int) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+
+
+def _copy(source: str, target: str) -> None:
+    with open(source, "rb") as given, open(target, "xb") as copy:
+        copy_file(given.fileno(), copy.fileno())

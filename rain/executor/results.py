@@ -1,0 +1,110 @@
+"""Results of tasks into the worker's store, never half written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+
+from rain.core.ids import object_name
+from rain.executor.copying import copy_file
+from rain.protocol.executor import MAX_PIPE_RESULT, Produced
+
+_STORED_MODE = 0o444
+
+
+class ResultStore:
+    """The store as one executor writes to it: under a name of its own first, then renamed, read-only."""
+
+    __slots__ = ("_executor", "_folder", "_written")
+
+    def __init__(self, folder: str, executor: int) -> None:
+        self._folder = folder
+        self._executor = executor
+        #: Files of the current attempt.
+        self._written: list[str] = []
+
+    def begin(self) -> None:
+        """What was written before belongs to an attempt that is reported."""
+        if self._written:
+            self._written.clear()
+
+    def discard(self) -> None:
+        """Removes what the current attempt wrote."""
+        for path in self._written:
+            _unlink(path)
+        self._written.clear()
+
+    def keep_bytes(self, session: int, obj: int, data: bytes, content_type: str | None) -> Produced:
+        """The output with these bytes: in the report where small, else as a file."""
+        size = len(data)
+        if size <= MAX_PIPE_RESULT:
+            return Produced(size, content_type, data)
+        path, temporary = self._paths(session, obj)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+        except OSError:
+            _unlink(temporary)
+            raise
+        self._publish(temporary, path)
+        return Produced(size, content_type)
+
+    def move_file(self, session: int, obj: int, source: str, content_type: str | None) -> Produced:
+        """The output with the bytes of a file that is the task's own, which is moved, or read where small."""
+        size = os.stat(source).st_size
+        if size <= MAX_PIPE_RESULT:
+            with open(source, "rb") as file:
+                data = file.read()
+            os.unlink(source)
+            return Produced(len(data), content_type, data)
+        path, temporary = self._paths(session, obj)
+        try:
+            os.rename(source, temporary)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The task's folder is on another file system than the store.
+            moved = self.concatenate(session, obj, [source], content_type)
+            os.unlink(source)
+            return moved
+        self._publish(temporary, path)
+        return Produced(size, content_type)
+
+    def concatenate(
+        self, session: int, obj: int, parts: Sequence[bytes | str | None], content_type: str | None
+    ) -> Produced:
+        """The output with the bytes of all parts in order: bytes, or paths of files that belong to somebody else."""
+        path, temporary = self._paths(session, obj)
+        try:
+            with open(temporary, "wb", buffering=0) as file:
+                for part in parts:
+                    if isinstance(part, str):
+                        with open(part, "rb", buffering=0) as source:
+                            copy_file(source.fileno(), file.fileno())
+                    elif part:
+                        file.write(part)
+            size = os.stat(temporary).st_size
+            if size <= MAX_PIPE_RESULT:
+                return self.move_file(session, obj, temporary, content_type)
+        except OSError:
+            _unlink(temporary)
+            raise
+        self._publish(temporary, path)
+        return Produced(size, content_type)
+
+    def _publish(self, temporary: str, path: str) -> None:
+        os.chmod(temporary, _STORED_MODE)
+        os.rename(temporary, path)
+        self._written.append(path)
+
+    def _paths(self, session: int, obj: int) -> tuple[str, str]:
+        name = object_name(session, obj)
+        return f"{self._folder}/{name}", f"{self._folder}/.e{self._executor}.{name}"
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # it was never made

@@ -1,0 +1,43 @@
+"""What the executor's loop asks of a kind of task."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from rain.executor.results import ResultStore
+from rain.executor.workplace import CapturedOutput, CurrentFolder
+from rain.protocol.executor import Produced, RunTask
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Surroundings:
+    """What all tasks of one executor share."""
+
+    store: ResultStore
+    folder: CurrentFolder
+    output: CapturedOutput
+    #: For what one task needs on disk besides its current folder; on the same file system.
+    scratch: str
+
+
+@dataclasses.dataclass(slots=True)
+class Notes:
+    """What a task says beside its result; goes with its report."""
+
+    debug: str = ""
+    #: JSON.
+    user: bytes = b""
+
+
+class Runner(Protocol):
+    """Runs the tasks of one spec."""
+
+    #: Whether its tasks take longer than a flush of the results that wait: then those go out first.
+    slow: bool
+    #: What the task that ended last left, None for nothing; taken and reset by the loop.
+    notes: Notes | None
+
+    def run(self, task: RunTask) -> tuple[Produced, ...]:
+        """The outputs of one attempt, in the order of the spec. Whatever it raises fails the attempt."""
+        ...

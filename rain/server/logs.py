@@ -1,0 +1,38 @@
+"""Where the server's log goes: standard error, or a file of its own."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rain.core.errors import RainException
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def start_logging(logdir: str | None, port: int) -> logging.Handler:
+    """Send the log of everything in this process to `server-<port>.log` in the folder, else to standard error.
+
+    Returns the handler, for `end_logging`. Raises RainException.
+    """
+    handler: logging.Handler
+    if logdir is None:
+        handler = logging.StreamHandler()
+    else:
+        path = Path(logdir).expanduser() / f"server-{port}.log"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(path, encoding="utf-8")
+        except OSError as error:
+            raise RainException(f"cannot write the log {path}: {error.strerror}. Name another folder") from error
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    return handler
+
+
+def end_logging(handler: logging.Handler) -> None:
+    """Undo `start_logging`."""
+    logging.getLogger().removeHandler(handler)
+    handler.close()

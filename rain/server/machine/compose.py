@@ -1,0 +1,114 @@
+"""The message that gives tasks to a worker: columns, specs it has not got, and where its inputs are."""
+
+from __future__ import annotations
+
+from array import array
+
+from rain.core.ids import NONE, SERVER
+from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES, Peer
+from rain.protocol.columns import column
+from rain.protocol.worker import Compute, NumberedSpec
+from rain.server.machine.effects import SendCompute
+from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.tables import AVAILABLE, STASHED
+from rain.server.machine.transitions import add_holder
+from rain.server.machine.waiters import content_type_of
+
+
+class _Sources:
+    """The columns of a message's sources."""
+
+    def __init__(self) -> None:
+        self.objects = array("I")
+        self.holders = array("I")
+        self.sizes = array("Q")
+        self.inline = array("B")
+        self.content_types: list[str | None] = []
+        #: Bytes that may still go with the message.
+        self.budget = MAX_PART_BYTES
+
+
+def compose(state: State, worker: Worker, session: Session, tasks: array[int]) -> None:
+    """Orders the message that gives these tasks, in this order, to the worker."""
+    table = session.tasks
+    first, n = tasks[0], len(tasks)
+    if tasks[-1] - first + 1 == n and tasks == array("I", range(first, first + n)):
+        spec, attempt = table.spec[first : first + n], table.attempt[first : first + n]
+        first_output = table.first_output[first : first + n]
+    else:
+        spec = array("I", map(table.spec.__getitem__, tasks))
+        attempt = array("I", map(table.attempt.__getitem__, tasks))
+        first_output = array("I", map(table.first_output.__getitem__, tasks))
+    n_inputs = array("I", bytes(4 * n))
+    inputs = array("I")
+    sources = _Sources()
+    if table.inputs:
+        starts = table.input_start
+        for row, task in enumerate(tasks):
+            begin, end = starts[task], starts[task + 1]
+            if begin != end:
+                n_inputs[row] = end - begin
+                inputs.extend(table.inputs[begin:end])
+        _find_sources(state, worker, session, inputs, sources)
+    compute = Compute(
+        session=session.number,
+        specs=_new_specs(session, worker, spec),
+        task=column(tasks),
+        spec=column(spec),
+        attempt=column(attempt),
+        first_output=column(first_output),
+        n_inputs=column(n_inputs),
+        inputs=column(inputs),
+        source=column(sources.objects),
+        source_holder=column(sources.holders),
+        source_size=column(sources.sizes),
+        source_inline=column(sources.inline),
+        source_types=tuple(sources.content_types),
+        peers=_new_peers(state, worker, sources.holders),
+    )
+    state.outbox.say(SendCompute(worker.number, compute))
+
+
+def _new_specs(session: Session, worker: Worker, numbers: array[int]) -> tuple[NumberedSpec, ...]:
+    told = worker.specs_told.setdefault(session.number, set())
+    new = sorted(set(numbers) - told)
+    told.update(new)
+    return tuple(NumberedSpec(number, session.specs[number]) for number in new)
+
+
+def _new_peers(state: State, worker: Worker, holders: array[int]) -> tuple[Peer, ...]:
+    new = sorted(set(holders) - worker.peers_told - {SERVER})
+    worker.peers_told.update(new)
+    return tuple(state.workers[number].peer for number in new)
+
+
+def _find_sources(state: State, worker: Worker, session: Session, inputs: array[int], sources: _Sources) -> None:
+    """Names every input that the worker has not got and does not make itself; once each."""
+    objects = session.objects
+    flags, holder, number = objects.flags, objects.holder, worker.number
+    for obj in sorted(set(inputs)):
+        if holder[obj] == number or not flags[obj] & AVAILABLE or objects.is_held_by(obj, number):
+            continue
+        size = objects.size[obj]
+        sources.objects.append(obj)
+        sources.sizes.append(size)
+        sources.content_types.append(content_type_of(session, obj))
+        if flags[obj] & STASHED and size <= min(MAX_INLINE_CONSTANT, sources.budget):
+            sources.budget -= size
+            sources.holders.append(SERVER)
+            sources.inline.append(1)
+            add_holder(state, session, obj, number)
+        else:
+            sources.holders.append(_holder_for(state, session, obj, number))
+            sources.inline.append(0)
+
+
+def _holder_for(state: State, session: Session, obj: int, worker: int) -> int:
+    """One of the holders, by a hash, so that many needers ask different ones."""
+    objects = session.objects
+    candidates = [SERVER] if objects.flags[obj] & STASHED else []
+    if obj in objects.replicas:
+        candidates += objects.holders_of(obj)
+    elif objects.holder[obj] != NONE:
+        candidates.append(objects.holder[obj])
+    return candidates[hash((state.seed, session.number, obj, worker)) % len(candidates)]

@@ -1,0 +1,96 @@
+"""Attempts, tasks and sessions that fail."""
+
+from __future__ import annotations
+
+from rain.core.failure import Cause, Failure
+from rain.core.ids import NONE, task_name
+from rain.protocol.client import SessionFailed
+from rain.server.machine.stages import FAILED, FINISHED
+from rain.server.machine.state import MAX_FULL_FAILURES, FailedTask, Session, State
+from rain.server.machine.transitions import (
+    cancel_followers,
+    end_for_good,
+    give_back,
+    put_back,
+    readers_of,
+    stop,
+    stop_with_readers,
+    unassign,
+)
+
+#: So often an attempt may end for want of an input that somebody should have had, before the task fails.
+MAX_INPUT_FAILURES = 5
+
+
+def attempt_failed(state: State, session: Session, task: int, worker: int, failure: Failure) -> None:
+    """An ASSIGNED task's attempt failed: it is tried again where that makes sense, else the task fails."""
+    spec = session.specs[session.tasks.spec[task]]
+    if failure.cause is Cause.INPUT:
+        again = count_input_failure(session, task)
+    else:
+        failures = session.failed_attempts[task] = session.failed_attempts.get(task, 0) + 1
+        again = failures <= spec.retries and failure.cause is not Cause.CANCELLED
+    if again:
+        unassign(state, session, task)
+        cancel_followers(state, session, task)
+        session.tasks.attempt[task] += 1
+        put_back(session, task)
+    else:
+        task_failed(state, session, FailedTask(task, session.tasks.attempt[task], worker, failure))
+
+
+def input_unavailable(state: State, session: Session, task: int, worker: int) -> None:
+    """A task was given back because the server could not be had as the holder of an input."""
+    if count_input_failure(session, task):
+        give_back(state, session, task)
+        return
+    text = f"An input of {task_name(session.number, task)} could not be had from the server by its workers."
+    failure = Failure(cause=Cause.INPUT, message=text)
+    task_failed(state, session, FailedTask(task, session.tasks.attempt[task], worker, failure))
+
+
+def count_input_failure(session: Session, task: int) -> bool:
+    """Notes that an attempt ended for want of an input; whether another one may be made."""
+    failures = session.input_failures[task] = session.input_failures.get(task, 0) + 1
+    return failures <= MAX_INPUT_FAILURES
+
+
+def task_failed(state: State, session: Session, failed: FailedTask) -> None:
+    """The last attempt of an ASSIGNED task failed: the session fails, or all that depends on the task is cancelled."""
+    task = failed.task
+    unassign(state, session, task)
+    session.tasks.stage[task] = FAILED
+    session.tasks.ended_s[task] = state.now
+    if len(session.failed_tasks) >= MAX_FULL_FAILURES:
+        failed.failure = Failure(cause=failed.failure.cause, message=failed.failure.message[:200])
+    session.failed_tasks[task] = failed
+    session.first_failure = session.first_failure or failed
+    if session.fail_fast:
+        end_for_good(state, session, task)
+        fail_session(state, session, failed.failure.message, failed)
+        return
+    readers = readers_of(session, task)
+    stop_with_readers(state, session, readers, task)
+    end_for_good(state, session, task)
+
+
+def fail_session(state: State, session: Session, reason: str, failed: FailedTask | None = None) -> None:
+    """Nothing more of the session runs; what is finished and kept stays. Its client is told once."""
+    if session.failed_reason is not None:
+        return
+    session.failed_reason = reason
+    culprit = NONE if failed is None else failed.task
+    stage = session.tasks.stage
+    for task in range(len(stage)):
+        if stage[task] < FINISHED:
+            stop(state, session, task, culprit)
+    session.ready.clear()
+    session.newly_ready.clear()
+    session.parts.clear()
+    if session.client not in state.clients:
+        return
+    if failed is None:
+        message = SessionFailed(session.number, reason)
+    else:
+        message = SessionFailed(session.number, reason, failed.task, failed.attempt, failed.worker, failed.failure)
+    state.outbox.tell_client(session.client, message)

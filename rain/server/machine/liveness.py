@@ -1,0 +1,44 @@
+"""Who is silent is asked, then suspected, then given up; sessions whose client stays away too long end."""
+
+from __future__ import annotations
+
+from rain.core.liveness import DEAD_AFTER_S, HEARTBEAT_S, SUSPECT_AFTER_S
+from rain.protocol.client import ServerAlive
+from rain.protocol.worker import ServerPing
+from rain.server.machine.client_events import client_lost, end_session
+from rain.server.machine.effects import DropClient, DropWorker
+from rain.server.machine.state import State
+from rain.server.machine.worker_events import worker_left
+
+
+def tick(state: State) -> None:
+    """What is due at this time."""
+    _workers(state)
+    _clients(state)
+    for session in list(state.sessions.values()):
+        if session.orphaned_s is not None and state.now - session.orphaned_s >= (session.ttl_s or 0.0):
+            end_session(state, session.number)
+
+
+def _workers(state: State) -> None:
+    for worker in list(state.workers.values()):
+        silent_s = state.now - worker.heard_s
+        if silent_s >= DEAD_AFTER_S:
+            state.outbox.say(DropWorker(worker.number, f"silent for {silent_s:.0f} s"))
+            worker_left(state, worker.number)
+            continue
+        worker.suspect = silent_s >= SUSPECT_AFTER_S
+        if state.now - worker.asked_s >= HEARTBEAT_S:
+            worker.asked_s = state.now
+            state.outbox.tell_worker(worker.number, ServerPing())
+
+
+def _clients(state: State) -> None:
+    for client in list(state.clients.values()):
+        silent_s = state.now - client.heard_s
+        if silent_s >= DEAD_AFTER_S:
+            state.outbox.say(DropClient(client.number, f"silent for {silent_s:.0f} s"))
+            client_lost(state, client.number)
+        elif state.now - client.told_s >= HEARTBEAT_S:
+            client.told_s = state.now
+            state.outbox.tell_client(client.number, ServerAlive())

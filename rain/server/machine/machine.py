@@ -1,0 +1,187 @@
+"""The server's machine: takes events, decides, gives orders. The only way to change its state is `handle`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from rain.core.errors import ProtocolViolation
+from rain.protocol.client import (
+    CancelTasks,
+    ClientAlive,
+    CloseSession,
+    FromClient,
+    Locate,
+    OpenSession,
+    QueryObjects,
+    QueryServer,
+    QueryTasks,
+    ServerInfo,
+    Shutdown,
+    Submit,
+    Unkeep,
+    Unwait,
+    Upload,
+    Wait,
+)
+from rain.protocol.worker import Done, Failed, Fetched, FromWorker, Unavailable, WorkerPong
+from rain.server.machine import client_events as client
+from rain.server.machine import worker_events as worker
+from rain.server.machine.effects import DropClient, DropWorker, Effect
+from rain.server.machine.events import (
+    ClientJoined,
+    ClientLeft,
+    ClientSaid,
+    Event,
+    Tick,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerSaid,
+)
+from rain.server.machine.finish import tasks_done
+from rain.server.machine.liveness import tick
+from rain.server.machine.scheduler import plan
+from rain.server.machine.settle import settle
+from rain.server.machine.snapshot import Impossible, impossible_tasks, server_info
+from rain.server.machine.state import Client, State, Worker
+from rain.server.machine.tables import STASHED
+
+
+class ServerMachine:
+    """Decides what a cluster does.
+
+    `seed` decides where choices are otherwise equal. `epoch_offset_s` plus the machine's time is seconds since the
+    epoch. The time that is passed in must be above zero and never go back.
+    """
+
+    def __init__(self, seed: int, *, version: str = "", epoch_offset_s: float = 0.0) -> None:
+        self.state = State(seed=seed, version=version, epoch_offset_s=epoch_offset_s)
+
+    def handle(self, events: Sequence[Event], now: float) -> list[Effect]:
+        """Takes what happened, in order, then plans once; returns what is to be done, in order."""
+        state = self.state
+        state.now = now
+        for event in events:
+            self._handle(event)
+        settle(state)
+        state.outbox.flush_orders(self._holds)
+        plan(state)
+        return state.outbox.flush(self._is_stash_needed)
+
+    def server_info(self) -> ServerInfo:
+        """Workers and sessions as they are now; changes nothing."""
+        return server_info(self.state)
+
+    def impossible_tasks(self) -> tuple[Impossible, ...]:
+        """Ready tasks that no present worker could ever run; changes nothing that matters."""
+        return impossible_tasks(self.state)
+
+    def _handle(self, event: Event) -> None:
+        state = self.state
+        match event:
+            case WorkerSaid():
+                speaker = state.workers.get(event.worker)
+                if speaker is not None:
+                    self._worker_said(speaker, event.message)
+            case ClientSaid():
+                asker = state.clients.get(event.client)
+                if asker is not None:
+                    self._client_said(asker, event.message)
+            case Tick():
+                tick(state)
+            case ClientJoined():
+                state.clients[event.client] = Client(event.client, heard_s=state.now, told_s=state.now)
+            case ClientLeft():
+                client.client_lost(state, event.client)
+            case WorkerJoined():
+                worker.worker_joined(state, event)
+            case WorkerLeft():
+                worker.worker_left(state, event.worker)
+            case _:
+                assert_never(event)
+
+    def _worker_said(self, speaker: Worker, message: FromWorker) -> None:
+        state = self.state
+        speaker.heard_s = state.now
+        speaker.suspect = False
+        try:
+            match message:
+                case Done():
+                    tasks_done(state, speaker, message)
+                case Fetched():
+                    worker.objects_fetched(state, speaker, message)
+                case Failed():
+                    worker.attempt_ended_badly(state, speaker, message)
+                case Unavailable():
+                    worker.inputs_unavailable(state, speaker, message)
+                case WorkerPong():
+                    pass
+                case _:
+                    assert_never(message)
+        except ProtocolViolation as violation:
+            state.outbox.say(DropWorker(speaker.number, str(violation)))
+            worker.worker_left(state, speaker.number)
+
+    def _client_said(self, asker: Client, message: FromClient) -> None:
+        asker.heard_s = self.state.now
+        try:
+            self._client_asked(asker, message)
+        except ProtocolViolation as violation:
+            self.state.outbox.say(DropClient(asker.number, str(violation)))
+            client.client_lost(self.state, asker.number)
+
+    def _client_asked(self, asker: Client, message: FromClient) -> None:
+        state = self.state
+        match message:
+            case Submit():
+                client.submit(state, asker, message)
+            case Wait():
+                client.wait(state, asker, message)
+            case Locate():
+                client.locate(state, asker, message)
+            case Unkeep():
+                client.unkeep(state, asker, message)
+            case Upload():
+                client.upload(state, asker, message)
+            case OpenSession():
+                client.open_session(state, asker, message)
+            case CloseSession():
+                client.close_session(state, asker, message)
+            case _:
+                self._client_asked_rarely(asker, message)
+
+    def _client_asked_rarely(
+        self,
+        asker: Client,
+        message: Unwait | QueryTasks | QueryObjects | CancelTasks | QueryServer | Shutdown | ClientAlive,
+    ) -> None:
+        state = self.state
+        match message:
+            case ClientAlive():
+                pass
+            case Unwait():
+                client.unwait(state, asker, message)
+            case QueryTasks():
+                client.query_tasks(state, asker, message)
+            case QueryObjects():
+                client.query_objects(state, asker, message)
+            case CancelTasks():
+                client.cancel_tasks(state, asker, message)
+            case QueryServer():
+                client.query_server(state, asker, message)
+            case Shutdown():
+                client.shutdown(state, asker, message)
+            case _:
+                assert_never(message)
+
+    def _holds(self, worker_number: int, session_number: int, obj: int) -> bool:
+        session = self.state.sessions.get(session_number)
+        return session is not None and session.objects.is_held_by(obj, worker_number)
+
+    def _is_stash_needed(self, session_number: int, obj: int) -> bool:
+        session = self.state.sessions.get(session_number)
+        if session is None:
+            return False
+        if obj < len(session.objects) and session.objects.flags[obj] & STASHED:
+            return True
+        return obj in session.uploads or any(obj in part.constants for part in session.parts)

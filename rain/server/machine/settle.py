@@ -1,0 +1,40 @@
+"""After the events of a step: what became ready is queued, and who waits is answered."""
+
+from __future__ import annotations
+
+from array import array
+
+from rain.server.machine.stages import READY
+from rain.server.machine.state import Session, State
+from rain.server.machine.waiters import answer_waiters
+
+
+def settle(state: State) -> None:
+    """Brings every session in which something happened to rest."""
+    for number in sorted(state.touched):
+        session = state.sessions.get(number)
+        if session is None:
+            continue
+        if session.newly_ready:
+            _fill_queues(session)
+        answer_waiters(state, session)
+    state.touched.clear()
+
+
+def _fill_queues(session: Session) -> None:
+    """Ascending order makes runs of neighbours, which stay cheap."""
+    tasks = session.tasks
+    stage, spec, input_start = tasks.stage, tasks.spec, tasks.input_start
+    groups: dict[tuple[int, bool], array[int]] = {}
+    for task in sorted(set(session.newly_ready)):
+        if stage[task] != READY:
+            continue
+        key = (spec[task], input_start[task] != input_start[task + 1])
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = array("I")
+        group.append(task)
+    session.newly_ready.clear()
+    for (number, has_inputs), group in groups.items():
+        queue = session.ready.queue(session.spec_class[number], session.specs[number].priority)
+        queue.push(group, has_inputs)

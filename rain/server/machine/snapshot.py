@@ -1,0 +1,145 @@
+"""What the server tells about itself: to clients that ask, to `rain status`, to the HTTP pages."""
+
+from __future__ import annotations
+
+from array import array
+
+import msgspec
+
+from rain.core.ids import NONE
+from rain.core.resources import Request
+from rain.protocol.client import ObjectInfo, ObjectNews, ServerInfo, SessionInfo, TaskInfo, TaskNews, WorkerInfo
+from rain.server.machine.rooms import slots_of
+from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES, WAITING
+from rain.server.machine.state import Session, State
+from rain.server.machine.tables import AVAILABLE
+from rain.server.machine.waiters import content_type_of, failure_of
+
+#: Lists of ids in `WorkerInfo` hold at most so many.
+MAX_LISTED = 10_000
+
+
+class Impossible(msgspec.Struct, frozen=True):
+    """Ready tasks that no present worker could ever run."""
+
+    session: int
+    #: The first of them.
+    task: int
+    n_tasks: int
+    needed: Request
+
+
+def impossible_tasks(state: State) -> tuple[Impossible, ...]:
+    """Per session and request: ready tasks that wait for a worker that is not there."""
+    found = []
+    for session in state.sessions.values():
+        for queue in session.ready.queues():
+            queue.drop_stale(session.tasks.stage)
+            first = queue.peek()
+            if first is None or any(slots_of(state, worker, queue.resource_class) for worker in state.workers.values()):
+                continue
+            needed = state.classes.requests[queue.resource_class]
+            found.append(Impossible(session.number, first, len(queue), needed))
+    return tuple(found)
+
+
+def server_info(state: State, request: int = 0) -> ServerInfo:
+    """Workers and sessions as they are now."""
+    tasks, objects = _at_workers(state)
+    workers = tuple(
+        WorkerInfo(
+            worker=worker.number,
+            host=worker.host,
+            pid=worker.pid,
+            address=f"{worker.peer.host}:{worker.peer.port}",
+            offer=worker.offer,
+            n_tasks=sum(worker.outstanding.values()),
+            n_objects=worker.n_objects,
+            tasks=tuple(tasks[worker.number]),
+            objects=tuple(objects[worker.number]),
+            suspect=worker.suspect,
+        )
+        for worker in state.workers.values()
+    )
+    sessions = tuple(session_info(session) for session in state.sessions.values())
+    return ServerInfo(request, state.version, workers, sessions)
+
+
+def session_info(session: Session) -> SessionInfo:
+    """One session: its state, and how many tasks are in each."""
+    return SessionInfo(
+        session=session.number,
+        name=session.name,
+        state="open" if session.failed_reason is None else "failed",
+        tasks=task_counts(session),
+        n_objects=len(session.objects),
+    )
+
+
+def task_counts(session: Session) -> dict[str, int]:
+    """How many tasks are in each state."""
+    counts = dict.fromkeys(STAGE_NAMES, 0)
+    for stage in (WAITING, READY, ASSIGNED, FINISHED, FAILED, CANCELLED):
+        counts[STAGE_NAMES[stage]] += session.tasks.stage.count(stage)
+    return counts
+
+
+def _at_workers(state: State) -> tuple[dict[int, list[tuple[int, int]]], dict[int, list[tuple[int, int]]]]:
+    tasks: dict[int, list[tuple[int, int]]] = {number: [] for number in state.workers}
+    objects: dict[int, list[tuple[int, int]]] = {number: [] for number in state.workers}
+    for session in state.sessions.values():
+        stage, at = session.tasks.stage, session.tasks.worker
+        task = stage.find(ASSIGNED)
+        while task >= 0:
+            if len(tasks[at[task]]) < MAX_LISTED:
+                tasks[at[task]].append((session.number, task))
+            task = stage.find(ASSIGNED, task + 1)
+        listed = 0
+        for obj, holder in enumerate(session.objects.holder):
+            if holder == NONE:
+                continue
+            for worker in session.objects.holders_of(obj):
+                if len(objects[worker]) < MAX_LISTED:
+                    objects[worker].append((session.number, obj))
+                    listed += 1
+            if listed >= MAX_LISTED * len(objects):
+                break
+    return tasks, objects
+
+
+def task_news(state: State, session: Session, request: int, tasks: array[int]) -> TaskNews:
+    """The present state of these tasks."""
+    return TaskNews(request, tuple(_task_info(state, session, task) for task in tasks))
+
+
+def _task_info(state: State, session: Session, task: int) -> TaskInfo:
+    table = session.tasks
+    stage = table.stage[task]
+    finished = stage == FINISHED
+    duration_us = table.duration_us[task] if finished else None
+    start_time = None
+    if finished:
+        start_time = state.epoch_offset_s + table.ended_s[task] - table.duration_us[task] / 1e6
+    return TaskInfo(
+        state=STAGE_NAMES[stage],
+        worker=None if table.worker[task] == NONE else table.worker[task],
+        attempt=table.attempt[task],
+        duration_us=duration_us,
+        start_time=start_time,
+        failure=failure_of(session, task).failure if stage > FINISHED else None,
+    )
+
+
+def object_news(session: Session, request: int, objects: array[int]) -> ObjectNews:
+    """The present state of these objects."""
+    return ObjectNews(request, tuple(_object_info(session, obj) for obj in objects))
+
+
+def _object_info(session: Session, obj: int) -> ObjectInfo:
+    objects, tasks = session.objects, session.tasks
+    if objects.flags[obj] & AVAILABLE:
+        return ObjectInfo("finished", objects.size[obj], content_type_of(session, obj))
+    producer = objects.producer[obj]
+    if producer != NONE and tasks.stage[producer] != FINISHED:
+        return ObjectInfo("unfinished", None, content_type_of(session, obj))
+    return ObjectInfo("removed", None, content_type_of(session, obj))

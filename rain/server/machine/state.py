@@ -1,0 +1,183 @@
+"""What the server knows: sessions, clients, workers, resource classes. Plain data; who changes it stands elsewhere."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from dataclasses import dataclass, field
+
+from rain.core.failure import Failure
+from rain.core.resources import Offer, Request
+from rain.core.spec import TaskSpec
+from rain.protocol.client import Peer
+from rain.server.machine.outbox import Outbox
+from rain.server.machine.ready import ReadyTasks
+from rain.server.machine.submit_parts import Part
+from rain.server.machine.tables import ObjectTable, TaskTable
+
+#: Failures of a session that are remembered with traceback and pickled exception; later ones with their message only.
+MAX_FULL_FAILURES = 1000
+
+
+@dataclass(slots=True)
+class FailedTask:
+    """How a task came to be FAILED."""
+
+    task: int
+    attempt: int
+    worker: int
+    failure: Failure
+
+
+@dataclass(slots=True)
+class PendingWait:
+    """A client waits for tasks, all or any of them."""
+
+    client: int
+    request: int
+    session: int
+    #: The tasks in the order of the request; None: all below `n_tasks`.
+    tasks: array[int] | None
+    n_tasks: int
+    #: Any of them will do: then these are the runs of neighbours among them, (first, stop).
+    some: list[tuple[int, int]] | None = None
+    #: Everything before this position is done.
+    cursor: int = 0
+
+
+@dataclass(slots=True)
+class PendingLocate:
+    """A client asked where objects are that do not all exist yet."""
+
+    client: int
+    request: int
+    session: int
+    objects: array[int]
+    #: Everything before this position was available when it was looked at.
+    cursor: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """One graph, growing with each submit."""
+
+    number: int
+    client: int
+    name: str | None
+    fail_fast: bool
+    ttl_s: float | None
+    tasks: TaskTable = field(default_factory=TaskTable)
+    objects: ObjectTable = field(default_factory=ObjectTable)
+    ready: ReadyTasks = field(default_factory=ReadyTasks)
+    #: Tasks that became READY since the queues were filled last.
+    newly_ready: list[int] = field(default_factory=list)
+    #: Tasks in a stage before FINISHED.
+    unfinished: int = 0
+    #: `n_tasks - unfinished` of the last `Progress`.
+    reported_done: int = 0
+    #: By number of the spec: the spec, its resource class, how many outputs it has, reports and mean of durations.
+    specs: list[TaskSpec] = field(default_factory=list)
+    spec_class: list[int] = field(default_factory=list)
+    spec_outputs: list[int] = field(default_factory=list)
+    spec_reports: list[int] = field(default_factory=list)
+    spec_mean_us: list[float] = field(default_factory=list)
+    #: Bytes of arguments of all tasks.
+    args_bytes: int = 0
+    #: Content types that were set; number 0 is none.
+    content_types: list[str | None] = field(default_factory=lambda: [None])
+    type_numbers: dict[str | None, int] = field(default_factory=lambda: {None: 0})
+    #: Parts of a submit whose last part did not come yet.
+    parts: list[Part] = field(default_factory=list)
+    #: Constants that were uploaded, and their sizes.
+    uploads: dict[int, int] = field(default_factory=dict)
+    failed_tasks: dict[int, FailedTask] = field(default_factory=dict)
+    #: Attempts that failed by the task's fault, or for want of an input; of tasks with any.
+    failed_attempts: dict[int, int] = field(default_factory=dict)
+    input_failures: dict[int, int] = field(default_factory=dict)
+    first_failure: FailedTask | None = None
+    #: Why the session failed; None while it has not.
+    failed_reason: str | None = None
+    #: A task that somebody waits for by number failed or was cancelled.
+    awaited_failed: bool = False
+    waits: list[PendingWait] = field(default_factory=list)
+    locates: list[PendingLocate] = field(default_factory=list)
+    #: Since when its client is away; None while it is there.
+    orphaned_s: float | None = None
+
+
+@dataclass(slots=True)
+class Client:
+    """A connected client."""
+
+    number: int
+    heard_s: float
+    told_s: float
+    sessions: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Worker:
+    """A connected worker."""
+
+    number: int
+    host: str
+    pid: int
+    offer: Offer
+    peer: Peer
+    heard_s: float
+    asked_s: float
+    suspect: bool = False
+    #: Per resource class: how many fit at once.
+    slots: dict[int, int] = field(default_factory=dict)
+    #: Per resource class: tasks ASSIGNED to it; classes without any are not there.
+    outstanding: dict[int, int] = field(default_factory=dict)
+    #: Per resource class: how many more than its slots it may be given, doubled with each report.
+    depth: dict[int, int] = field(default_factory=dict)
+    #: Objects it holds.
+    n_objects: int = 0
+    #: Per session: numbers of the specs it was told.
+    specs_told: dict[int, set[int]] = field(default_factory=dict)
+    #: Workers whose data endpoints it was told.
+    peers_told: set[int] = field(default_factory=set)
+    #: (session, task, attempt) that it has and whose consumers may follow on the same worker.
+    frontier: deque[tuple[int, int, int]] = field(default_factory=deque)
+
+
+class ResourceClasses:
+    """Every distinct request gets a number."""
+
+    __slots__ = ("_numbers", "requests")
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self._numbers: dict[Request, int] = {}
+
+    def number(self, request: Request) -> int:
+        """The class of a request."""
+        number = self._numbers.get(request)
+        if number is None:
+            number = self._numbers[request] = len(self.requests)
+            self.requests.append(request)
+        return number
+
+
+@dataclass(slots=True)
+class State:
+    """Everything."""
+
+    seed: int
+    #: Added to the machine's time, gives seconds since the epoch.
+    epoch_offset_s: float
+    version: str
+    now: float = 0.0
+    clients: dict[int, Client] = field(default_factory=dict)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    sessions: dict[int, Session] = field(default_factory=dict)
+    last_session: int = 0
+    classes: ResourceClasses = field(default_factory=ResourceClasses)
+    outbox: Outbox = field(default_factory=Outbox)
+    #: Sessions in which something happened in this step.
+    touched: set[int] = field(default_factory=set)
+    #: Counts scheduling rounds; turns the order of the sessions.
+    turn: int = 0
+    stopping: bool = False

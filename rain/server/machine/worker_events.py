@@ -1,0 +1,111 @@
+"""What workers say, apart from `Done` (see `finish`)."""
+
+from __future__ import annotations
+
+from rain.core.ids import SERVER
+from rain.protocol.client import Peer
+from rain.protocol.columns import check_below, unpack
+from rain.protocol.worker import Failed, Fetched, Unavailable
+from rain.server.machine.events import WorkerJoined
+from rain.server.machine.failures import attempt_failed, input_unavailable
+from rain.server.machine.recovery import distrust, worker_lost
+from rain.server.machine.stages import ASSIGNED, FINISHED
+from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.tables import AVAILABLE, CONSTANT, KEPT
+from rain.server.machine.transitions import add_holder, give_back, make_available
+
+
+def worker_joined(state: State, event: WorkerJoined) -> None:
+    """A new worker, with nothing."""
+    state.workers[event.worker] = Worker(
+        number=event.worker,
+        host=event.host,
+        pid=event.pid,
+        offer=event.offer,
+        peer=Peer(event.worker, event.data_host, event.data_port, event.data_key),
+        heard_s=state.now,
+        asked_s=state.now,
+    )
+
+
+def worker_left(state: State, number: int) -> None:
+    """The worker is gone with its tasks and its data."""
+    if state.workers.pop(number, None) is None:
+        return
+    state.outbox.worker_left(number)
+    worker_lost(state, number)
+
+
+def attempt_ended_badly(state: State, worker: Worker, message: Failed) -> None:
+    """An attempt failed; ignored unless it is the one that is expected of this worker."""
+    session = state.sessions.get(message.session)
+    if session is None:
+        return
+    state.touched.add(session.number)
+    if _is_expected(session, worker, message.task, message.attempt):
+        attempt_failed(state, session, message.task, worker.number, message.failure)
+
+
+def inputs_unavailable(state: State, worker: Worker, message: Unavailable) -> None:
+    """Inputs could not be had from their holders; the tasks that wanted them are planned anew."""
+    objects = unpack("I", message.objects, "objects")
+    holders = unpack("I", message.holder, "holder", len(objects))
+    tasks = unpack("I", message.task, "task")
+    attempts = unpack("I", message.attempt, "attempt", len(tasks))
+    session = state.sessions.get(message.session)
+    if session is None:
+        return
+    check_below(objects, len(session.objects), "objects")
+    state.touched.add(session.number)
+    from_server = {obj for obj, holder in zip(objects, holders, strict=True) if holder == SERVER}
+    for task, attempt in zip(tasks, attempts, strict=True):
+        if not _is_expected(session, worker, task, attempt):
+            continue
+        if from_server and not from_server.isdisjoint(session.tasks.inputs_of(task)):
+            input_unavailable(state, session, task, worker.number)
+        else:
+            give_back(state, session, task)
+        if session.failed_reason is not None:
+            return
+    for obj, holder in zip(objects, holders, strict=True):
+        if holder in state.workers:
+            distrust(state, session, obj, holder)
+
+
+def objects_fetched(state: State, worker: Worker, message: Fetched) -> None:
+    """The worker holds more objects; those that nobody needs are dropped again.
+
+    One that was lost meanwhile is not: this copy takes the place of the lost one.
+    """
+    objects = unpack("I", message.objects, "objects")
+    session = state.sessions.get(message.session)
+    if session is None:
+        return
+    check_below(objects, len(session.objects), "objects")
+    state.touched.add(session.number)
+    table = session.objects
+    for obj in objects:
+        flags = table.flags[obj]
+        if not (table.need[obj] or flags & KEPT) or not _was_made(session, obj):
+            state.outbox.drop(worker.number, session.number, obj)
+            continue
+        add_holder(state, session, obj, worker.number)
+        if not flags & AVAILABLE:
+            make_available(session, obj)
+
+
+def _was_made(session: Session, obj: int) -> bool:
+    if session.objects.flags[obj] & (AVAILABLE | CONSTANT):
+        return True
+    producer = session.objects.producer[obj]
+    return session.tasks.ended_s[producer] > 0.0 and session.tasks.stage[producer] <= FINISHED
+
+
+def _is_expected(session: Session, worker: Worker, task: int, attempt: int) -> bool:
+    tasks = session.tasks
+    return (
+        task < len(tasks)
+        and tasks.stage[task] == ASSIGNED
+        and tasks.worker[task] == worker.number
+        and tasks.attempt[task] == attempt
+    )

@@ -1,0 +1,196 @@
+"""The server's shell: frames become events, one call of the machine per batch, effects become frames, in order.
+
+It decides nothing but who is listened to. All is called from one loop; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from rain.core.errors import ProtocolViolation
+from rain.protocol.client import ClientAlive, QueryServer, SessionFailed, Submit, Upload, from_client_decoder
+from rain.protocol.codec import encode
+from rain.protocol.hello import Refusal, Versions, Welcome, WorkerHello
+from rain.protocol.worker import Stop, from_worker_decoder
+from rain.server.faults import Faults
+from rain.server.handshake import Refused, read_hello
+from rain.server.machine.effects import Effect
+from rain.server.machine.events import (
+    ClientJoined,
+    ClientLeft,
+    ClientSaid,
+    Event,
+    Tick,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerSaid,
+)
+from rain.server.members import Member, Members, Standing
+from rain.server.outgoing import Frame, Outgoing, Transport
+from rain.server.stash import Stash, StashRefusal
+
+_log = logging.getLogger("rain.server")
+
+
+class Machine(Protocol):
+    """What decides; see `rain.server.machine`."""
+
+    def handle(self, events: Sequence[Event], now: float) -> list[Effect]: ...
+
+
+class ServerShell:
+    """Everything between the control endpoint, the stash and the machine.
+
+    `welcome`: the answer to every hello, with the number still 0. `versions` are looked up at the first hello.
+    `on_terminate` is called when the machine ends the server.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        stash: Stash,
+        transport: Transport,
+        *,
+        clock: Callable[[], float],
+        welcome: Welcome,
+        versions: Callable[[], Versions],
+        on_terminate: Callable[[], None],
+    ) -> None:
+        self._machine = machine
+        self._stash = stash
+        self._transport = transport
+        self._clock = clock
+        self._welcome = welcome
+        self._versions = versions
+        self._members = Members()
+        self._outgoing = Outgoing(self._members, stash, transport, on_terminate)
+        #: Our own mistakes, counted and logged.
+        self.faults = Faults()
+
+    def batch(self, batch: Sequence[tuple[bytes, str, Sequence[Frame]]]) -> None:
+        """Messages with their senders and the senders' roles, as the control endpoint received them in one turn."""
+        events: list[Event] = []
+        for peer, role, frames in batch:
+            try:
+                self._read(peer, role, frames, events)
+            except ProtocolViolation as violation:
+                self._dismiss(peer, str(violation), events)
+        self._step(events)
+
+    def gone(self, peer: bytes) -> None:
+        """A connection ended."""
+        events: list[Event] = []
+        self._left(peer, events)
+        self._step(events)
+
+    def tick(self) -> None:
+        """Time passed."""
+        self._step([Tick()])
+
+    def stop_workers(self) -> None:
+        """Tell all workers to end; the server is ending."""
+        for worker in self._members.workers():
+            self._transport.send(worker.peer, [encode(Stop())])
+
+    def _read(self, peer: bytes, role: str, frames: Sequence[Frame], events: list[Event]) -> None:
+        member = self._members.find(peer)
+        if member is None:
+            self._greet(peer, role, frames, events)
+        elif member.standing is Standing.WORKER:
+            events.append(WorkerSaid(member.number, from_worker_decoder.decode(_only(frames))))
+        else:
+            self._hear_client(member, frames, events)
+
+    def _hear_client(self, member: Member, frames: Sequence[Frame], events: list[Event]) -> None:
+        message = from_client_decoder.decode(frames[0])
+        if member.standing is Standing.MONITOR and not isinstance(message, QueryServer | ClientAlive):
+            raise ProtocolViolation(f"a monitor may only look, it sent {type(message).__name__}")
+        if len(frames) != (2 if isinstance(message, Upload) else 1):
+            raise ProtocolViolation(f"{type(message).__name__} in {len(frames)} frames")
+        if isinstance(message, Submit | Upload):
+            try:
+                if isinstance(message, Submit):
+                    self._stash.take_submit(member.number, message)
+                else:
+                    self._stash.take_upload(member.number, message, frames[1])
+            except StashRefusal as refusal:
+                _log.warning("session failed: %s: %s", member, refusal)
+                self._transport.send(member.peer, [encode(SessionFailed(message.session, str(refusal)))])
+            if self._stash.refuses(message.session):
+                return
+        events.append(ClientSaid(member.number, message))
+
+    def _greet(self, peer: bytes, role: str, frames: Sequence[Frame], events: list[Event]) -> None:
+        versions = self._versions()
+        try:
+            hello = read_hello(_only(frames), role, versions)
+        except Refused as refusal:
+            self._refuse(peer, str(refusal))
+            return
+        if isinstance(hello, WorkerHello):
+            member = self._members.join(peer, Standing.WORKER)
+        else:
+            member = self._members.join(peer, Standing.MONITOR if role == "monitor" else Standing.CLIENT)
+        welcome = msgspec.structs.replace(self._welcome, number=member.number, versions=versions)
+        self._transport.send(peer, [encode(welcome)])
+        _log.info("%s joined: host=%r pid=%d rain=%r", member, hello.host, hello.pid, hello.versions.rain)
+        if isinstance(hello, WorkerHello):
+            events.append(
+                WorkerJoined(
+                    worker=member.number,
+                    host=hello.host,
+                    pid=hello.pid,
+                    offer=hello.offer,
+                    data_host=hello.data_host,
+                    data_port=hello.data_port,
+                    data_key=hello.data_key,
+                )
+            )
+        else:
+            events.append(ClientJoined(member.number))
+
+    def _left(self, peer: bytes, events: list[Event]) -> None:
+        member = self._members.leave(peer)
+        if member is None:
+            return
+        _log.info("%s left", member)
+        is_worker = member.standing is Standing.WORKER
+        events.append(WorkerLeft(member.number) if is_worker else ClientLeft(member.number))
+
+    def _dismiss(self, peer: bytes, reason: str, events: list[Event]) -> None:
+        """A peer broke the protocol: the machine hears that it is gone, and nobody else suffers."""
+        self._refuse(peer, reason)
+        self._left(peer, events)
+
+    def _refuse(self, peer: bytes, reason: str) -> None:
+        member = self._members.find(peer)
+        _log.warning("dropped a peer: %s: %r", member or "not a member", reason)
+        self._transport.send(peer, [encode(Refusal(reason))])
+        self._transport.drop(peer)
+
+    def _step(self, events: list[Event]) -> None:
+        if not events:
+            return
+        try:
+            effects = self._machine.handle(events, self._clock())
+        except Exception:  # our own mistake: everybody is served on, and the sessions it touched are told
+            self.faults.machine_failed(events)
+            self._outgoing.tell_touched(events)
+            return
+        self.faults.remember(events)
+        for effect in effects:
+            try:
+                self._outgoing.carry_out(effect)
+            except Exception:  # our own mistake, too
+                self.faults.effect_failed(effect)
+                self._outgoing.tell_touched([effect])
+
+
+def _only(frames: Sequence[Frame]) -> Frame:
+    if len(frames) != 1:
+        raise ProtocolViolation(f"a message in {len(frames)} frames, expected 1")
+    return frames[0]

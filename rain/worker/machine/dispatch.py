@@ -1,0 +1,148 @@
+"""Which ready tasks go to which executor.
+
+*Order.* Tasks start in the server's order where resources allow. The oldest ready task that does not fit is passed by
+younger ones for `PATIENCE_S` at most; then what it asks for is reserved: as executors end their batches, nothing that
+competes with it starts before it. So its wait is bounded by that time and the longest batch that runs.
+
+*Batches.* An executor holds the resources of one task of its class while it has a batch. Nothing known of a task's
+duration: a batch of one. Else as many as fit into `BATCH_US` of work, and never more than an even share of what is
+ready (guided self-scheduling: the share shrinks as the queue does, so no long tail is left to one executor).
+
+*Double buffering.* A batch of short tasks may queue behind another one, so that an executor need not wait for a round
+trip; only for the oldest lane, so that no younger task keeps an executor busy that an older one waits for.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop
+
+from rain.core import resources
+from rain.core.resources import Offer
+from rain.worker.machine.effects import RunBatch
+from rain.worker.machine.executors import start_executors
+from rain.worker.machine.outbox import Outbox
+from rain.worker.machine.state import Batch, Executor, Lane, Stage, State, Task
+from rain.worker.machine.transitions import close_lane
+
+#: How much work a batch holds at most, as far as is known; one task may be longer.
+BATCH_US = 2000.0
+MAX_BATCH = 256
+#: Tasks whose mean duration is below this are short.
+SHORT_US = 1000.0
+#: How long a task that does not fit lets younger ones pass.
+PATIENCE_S = 1.0
+
+
+def dispatch(state: State, now: float, outbox: Outbox) -> None:
+    """Gives executors what they can run."""
+    if not state.lanes:
+        return
+    free = state.free
+    blocked: set[Lane] = set()
+    while len(blocked) < len(state.lanes):
+        lane = min((lane for lane in state.lanes if lane not in blocked), key=lambda lane: lane.heap[0][0])
+        request_class = lane.request_class
+        fits = request_class.n_running < request_class.limit and resources.slots(free, request_class.request) > 0
+        if fits and state.idle:
+            _, executor = state.idle.popitem()
+            executor.holds = request_class
+            request_class.n_running += 1
+            state.free = resources.subtract(state.free, request_class.request)
+            free = resources.subtract(free, request_class.request)
+        else:
+            buffered = None if blocked else _executor_with_room(state, lane)
+            if buffered is None:
+                blocked.add(lane)
+                free = _block(state, lane, fits=fits, free=free, now=now)
+                if fits:
+                    _want_executors(state, lane, outbox)
+                continue
+            executor = buffered
+        outbox.order(_give_batch(state, lane, executor, now))
+
+
+def _block(state: State, lane: Lane, *, fits: bool, free: Offer, now: float) -> Offer:
+    """What younger tasks may use while the head of this lane cannot start."""
+    if fits:
+        return free
+    if lane.blocked_since is None:
+        lane.blocked_since = now
+    if now - lane.blocked_since < PATIENCE_S:
+        return free
+    return resources.subtract(free, lane.request_class.request)
+
+
+def _want_executors(state: State, lane: Lane, outbox: Outbox) -> None:
+    """Resources are free but no executor is: fractional requests can use more than one per cpu."""
+    if state.trouble.since is not None:
+        return
+    request_class = lane.request_class
+    useful = min(
+        request_class.limit - request_class.n_running,
+        resources.slots(state.free, request_class.request),
+        len(lane.heap),
+    )
+    count = min(useful - state.n_starting, state.max_executors - len(state.executors))
+    if count > 0:
+        start_executors(state, count, outbox)
+
+
+def _executor_with_room(state: State, lane: Lane) -> Executor | None:
+    """An executor that runs a batch of short tasks of this class, with nothing behind it."""
+    if not _is_short(lane.heap[0][1]):
+        return None
+    for executor in state.executors.values():
+        if (
+            executor.holds is lane.request_class
+            and len(executor.batches) == 1
+            and executor.batches[0].is_short
+            and executor.stage is Stage.READY
+        ):
+            return executor
+    return None
+
+
+def _give_batch(state: State, lane: Lane, executor: Executor, now: float) -> RunBatch:
+    tasks = _take_batch(lane)
+    lane.blocked_since = None
+    if not lane.heap:
+        close_lane(state, lane)
+    known = executor.known.setdefault(lane.session, set())
+    new_specs = []
+    for task in tasks:
+        task.executor = executor
+        if task.spec.number not in known:
+            known.add(task.spec.number)
+            new_specs.append((task.spec.number, task.spec.spec))
+    timeout_s = tasks[0].spec.spec.timeout_s
+    executor.batches.append(
+        Batch(
+            lane.session,
+            {task.queued.task: task for task in tasks},
+            is_short=_is_short(tasks[0]),
+            deadline=None if timeout_s is None else now + timeout_s,
+        )
+    )
+    return RunBatch(executor.number, lane.session, tuple(new_specs), tuple([task.queued for task in tasks]))
+
+
+def _take_batch(lane: Lane) -> list[Task]:
+    """Takes tasks from the head of the lane; all of them are short, or there is one."""
+    heap = lane.heap
+    share = min(-(-len(heap) // lane.request_class.limit), MAX_BATCH)
+    tasks = [heappop(heap)[1]]
+    if share == 1 or not _is_short(tasks[0]):
+        return tasks
+    left_us = BATCH_US - (tasks[0].spec.mean_us or 0.0)
+    while len(tasks) < share and _is_short(heap[0][1]):
+        left_us -= heap[0][1].spec.mean_us or 0.0
+        if left_us < 0.0:
+            break
+        tasks.append(heappop(heap)[1])
+    return tasks
+
+
+def _is_short(task: Task) -> bool:
+    """Known to be short, and without a time limit of its own (which is measured per batch)."""
+    spec = task.spec
+    return spec.mean_us is not None and spec.mean_us < SHORT_US and spec.spec.timeout_s is None

@@ -1,0 +1,124 @@
+"""The effects of one `handle` call, gathered so that each kind leaves as few batches as possible."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+from rain.protocol.columns import column
+from rain.protocol.executor import TaskDone
+from rain.protocol.worker import MAX_INLINE_RESULT, Done, Fetched, FromWorker
+from rain.worker.machine.effects import Discard, Effect, Fetch, ReportDone, Tell
+
+
+@dataclass(slots=True)
+class Results:
+    """Columns of a `Done` that grows; what they are stands there."""
+
+    task: array[int] = field(default_factory=lambda: array("I"))
+    attempt: array[int] = field(default_factory=lambda: array("I"))
+    duration_us: array[int] = field(default_factory=lambda: array("I"))
+    size: array[int] = field(default_factory=lambda: array("Q"))
+    inline: array[int] = field(default_factory=lambda: array("B"))
+    objects: array[int] = field(default_factory=lambda: array("I"))
+    content_types: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, done: TaskDone, first_output: int) -> None:
+        """One more task."""
+        self.task.append(done.task)
+        self.attempt.append(done.attempt)
+        self.duration_us.append(min(done.duration_us, 0xFFFFFFFF))
+        for obj, output in enumerate(done.outputs, first_output):
+            if output.content_type is not None:
+                self.content_types.append((len(self.size), output.content_type))
+            self.size.append(output.size)
+            self.inline.append(output.size <= MAX_INLINE_RESULT)
+            self.objects.append(obj)
+
+    def report(self, session: int, urgent: bool) -> ReportDone:
+        """The order to send them."""
+        done = Done(
+            session=session,
+            task=column(self.task),
+            attempt=column(self.attempt),
+            duration_us=column(self.duration_us),
+            size=column(self.size),
+            inline=column(self.inline),
+            content_types=tuple(self.content_types),
+        )
+        return ReportDone(done, self.objects, urgent)
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Effects in order, and the batches that are still open."""
+
+    effects: list[Effect] = field(default_factory=list)
+    _results: dict[int, Results] = field(default_factory=dict)
+    _fetched: dict[int, array[int]] = field(default_factory=dict)
+    _fetches: dict[tuple[int, int], tuple[array[int], array[int]]] = field(default_factory=dict)
+    #: Per session, in order.
+    _discards: dict[int, dict[int, None]] = field(default_factory=dict)
+
+    @property
+    def has_results(self) -> bool:
+        """Results wait for `close`."""
+        return bool(self._results)
+
+    def order(self, effect: Effect) -> None:
+        """An effect that need not wait for others."""
+        self.effects.append(effect)
+
+    def tell(self, message: FromWorker) -> None:
+        """A message, after the news that came before it."""
+        self._flush_news(urgent=True)
+        self.effects.append(Tell(message))
+
+    def results(self, session: int) -> Results:
+        """Where to add results of a session; valid until the next `tell`."""
+        found = self._results.get(session)
+        if found is None:
+            found = self._results[session] = Results()
+        return found
+
+    def fetched(self, session: int, obj: int) -> None:
+        """The server is to know that this object is here now."""
+        self._fetched.setdefault(session, array("I")).append(obj)
+
+    def fetch(self, session: int, holder: int, obj: int, size: int) -> None:
+        """An object to get."""
+        objects, sizes = self._fetches.setdefault((session, holder), (array("I"), array("Q")))
+        objects.append(obj)
+        sizes.append(size)
+
+    def discard(self, session: int, obj: int) -> None:
+        """An object to remove, unless it comes back within this call."""
+        self._discards.setdefault(session, {})[obj] = None
+
+    def keep(self, session: int, obj: int) -> None:
+        """The object is in the store anew: it must not be removed for what was said before."""
+        if self._discards:
+            self._discards.get(session, {}).pop(obj, None)
+
+    def forget_session(self, session: int) -> None:
+        """Nobody wants to hear of this session any more."""
+        self._results.pop(session, None)
+        self._fetched.pop(session, None)
+        self._discards.pop(session, None)
+        for key in [key for key in self._fetches if key[0] == session]:
+            del self._fetches[key]
+
+    def close(self, urgent: bool) -> list[Effect]:
+        """All effects of the call. Removals come before fetches, which may bring the same object again."""
+        self._flush_news(urgent)
+        self.effects += [
+            Discard(session, array("I", objects)) for session, objects in self._discards.items() if objects
+        ]
+        self.effects += [Fetch(*key, *columns) for key, columns in self._fetches.items()]
+        return self.effects
+
+    def _flush_news(self, urgent: bool) -> None:
+        self.effects += [results.report(session, urgent) for session, results in self._results.items()]
+        self.effects += [Tell(Fetched(session, column(objects))) for session, objects in self._fetched.items()]
+        self._results.clear()
+        self._fetched.clear()

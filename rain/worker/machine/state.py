@@ -1,0 +1,188 @@
+"""What a worker knows: sessions with their tasks and objects, queues of ready tasks, executors with their batches.
+
+Plain data. A worker holds some thousands of tasks at most, so an object per task is affordable here; messages and
+effects still carry batches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from rain.core import resources
+from rain.core.resources import UNIT, Offer, Request
+from rain.core.spec import TaskSpec
+from rain.worker.machine.effects import QueuedTask
+
+#: Beyond one executor per cpu, fractional requests may have this many per cpu.
+MAX_EXECUTORS_PER_CPU = 4
+
+
+@dataclass(slots=True, eq=False)
+class RequestClass:
+    """Tasks that ask for the same resources."""
+
+    request: Request
+    #: How many such tasks the whole worker can run at once; at least 1.
+    limit: int
+    #: Executors that hold the request now.
+    n_running: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The ready tasks of one session and one request class: what one batch may be made of."""
+
+    session: int
+    request_class: RequestClass
+    #: A heap of (order, task): the server's order is kept, also by tasks that come back.
+    heap: list[tuple[int, Task]] = field(default_factory=list)
+    #: Since when the head waits for resources; None: it does not.
+    blocked_since: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Spec:
+    """A task spec of a session, and how long its tasks took here."""
+
+    number: int
+    spec: TaskSpec
+    lane: Lane
+    n_outputs: int
+    #: Running mean of the work of one task in microseconds; None: none has ended yet.
+    mean_us: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """An attempt that the server gave to this worker, until it is reported, cancelled or given back.
+
+    It waits (`missing` > 0), is ready (in the heap of `spec.lane`), or is in a batch of `executor`.
+    """
+
+    queued: QueuedTask
+    spec: Spec
+    #: Ascending in the order in which the server gave them, over all sessions.
+    order: int
+    #: Distinct inputs that are not in the store yet.
+    missing: int = 0
+    executor: Executor | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """What the worker has of one session."""
+
+    number: int
+    specs: dict[int, Spec] = field(default_factory=dict)
+    tasks: dict[int, Task] = field(default_factory=dict)
+    lanes: dict[Request, Lane] = field(default_factory=dict)
+    #: Objects in the store: sizes in bytes.
+    present: dict[int, int] = field(default_factory=dict)
+    #: Objects ordered by `Fetch` and not answered yet: their holders. Rarely, such an object is present as well.
+    fetching: dict[int, int] = field(default_factory=dict)
+    #: Outputs of the tasks above: which task makes them.
+    making: dict[int, Task] = field(default_factory=dict)
+    #: Inputs that are not present: the tasks that wait for them, each once.
+    waiters: dict[int, list[Task]] = field(default_factory=dict)
+    #: Inputs of the tasks above: how many tasks read them.
+    needed: dict[int, int] = field(default_factory=dict)
+    #: Objects that the server dropped while they were on their way or still needed; they go when that is over.
+    doomed: set[int] = field(default_factory=set)
+    #: Objects that are not present, but may have a file: it may be that of the attempt that makes them, so it stays
+    #: until that one has ended.
+    leftovers: set[int] = field(default_factory=set)
+
+
+class Stage(Enum):
+    """The life of an executor."""
+
+    STARTING = auto()
+    READY = auto()
+    #: `KillExecutor` was ordered; what it holds is free again when it has ended.
+    KILLED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Tasks that an executor was given in one `RunBatch`."""
+
+    session: int
+    #: What is not reported yet, in the order in which it runs. Cancelled tasks stay until the executor has ended.
+    tasks: dict[int, Task]
+    #: All its tasks are known to be short, so another batch may wait behind it.
+    is_short: bool
+    #: When its only task has run too long; None: no limit.
+    deadline: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Executor:
+    """A process that runs tasks one after the other."""
+
+    number: int
+    stage: Stage = Stage.STARTING
+    #: The one that runs and at most one that waits behind it; both of the same request class.
+    batches: deque[Batch] = field(default_factory=deque)
+    #: The class whose request it holds, for one task; None exactly when it has no batch.
+    holds: RequestClass | None = None
+    #: Specs that it was told, by session.
+    known: dict[int, set[int]] = field(default_factory=dict)
+    #: Tasks reported since its start.
+    n_reported: int = 0
+    #: It is killed because its task ran too long.
+    timed_out: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class StartTrouble:
+    """Executors that ended before they began any task, in a row."""
+
+    n_deaths: int = 0
+    #: When the row became long enough to hold back; None: it is not.
+    since: float | None = None
+    #: Not before this time is another one started.
+    retry_at: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """Everything."""
+
+    #: The worker's own number, as the server gave it.
+    number: int
+    offer: Offer
+    #: What no batch holds.
+    free: Offer
+    #: When the server last said something.
+    heard_at: float = 0.0
+    exited: bool = False
+    sessions: dict[int, Session] = field(default_factory=dict)
+    classes: dict[Request, RequestClass] = field(default_factory=dict)
+    #: Lanes with ready tasks.
+    lanes: dict[Lane, None] = field(default_factory=dict)
+    executors: dict[int, Executor] = field(default_factory=dict)
+    #: Ready executors without a batch; the last used one comes first, its caches are warm.
+    idle: dict[int, Executor] = field(default_factory=dict)
+    n_starting: int = 0
+    next_executor: int = 0
+    next_order: int = 0
+    trouble: StartTrouble = field(default_factory=StartTrouble)
+
+    @property
+    def n_base_executors(self) -> int:
+        """How many executors stand ready whatever is to do: one per cpu."""
+        return max(1, self.offer.cpus // UNIT)
+
+    @property
+    def max_executors(self) -> int:
+        """How many there may be where tasks ask for less than a cpu."""
+        return self.n_base_executors * MAX_EXECUTORS_PER_CPU
+
+    def request_class(self, request: Request) -> RequestClass:
+        """The class of this request, which must fit into the offer."""
+        found = self.classes.get(request)
+        if found is None:
+            found = self.classes[request] = RequestClass(request, resources.slots(self.offer, request))
+        return found

@@ -1,0 +1,209 @@
+"""One run of a worker: it reaches its server, its endpoints, files and processes come, it works, and all of them go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from typing import Any
+
+from rain.core.config import WorkerConfig
+from rain.core.errors import ProtocolViolation, RainException
+from rain.core.ids import SERVER
+from rain.core.resources import UNIT, Offer
+from rain.protocol.client import Peer
+from rain.protocol.hello import Welcome
+from rain.protocol.worker import FromServer, from_server_decoder
+from rain.wire.endpoint import Context, Frames, close_context, new_context
+from rain.wire.fetcher import Fetcher
+from rain.wire.gate import Gate
+from rain.wire.holder import Holder
+from rain.wire.keys import new_keypair
+from rain.worker.announce import Announcement, watch_lifeline
+from rain.worker.capacity import offer_of
+from rain.worker.executors import Executors
+from rain.worker.folders import make_folders
+from rain.worker.forkserver import ForkserverProcess
+from rain.worker.joining import DataAddress, Joined, data_host, join
+from rain.worker.logs import close_log, open_log
+from rain.worker.machine.machine import WorkerMachine
+from rain.worker.shell import WorkerShell
+from rain.worker.store import Store
+from rain.worker.transfers import Transfers
+
+_log = logging.getLogger("rain.worker")
+
+#: Role of all who may fetch from this worker; the server named their keys.
+_READER = "reader"
+
+
+async def work(config: WorkerConfig, announcement: Announcement) -> None:
+    """Runs a worker until it is told to end; nothing of it is left then.
+
+    Raises RainException when it cannot start, or has to end although nobody told it to.
+    """
+    ending = Ending()
+    async with AsyncExitStack() as stack:
+        ending.heed_orders(config, stack)
+        worker = Worker(config, announcement, ending, stack)
+        await ending.or_done(worker.start())
+        await ending.wait()
+        _log.info("ending")
+
+
+class Ending:
+    """The one end of a worker: who orders it first decides how it is."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        #: None: the worker was told to end; else why it has to.
+        self._reason: asyncio.Future[str | None] = self._loop.create_future()
+
+    def order(self, reason: str | None = None) -> None:
+        """The worker is to end; only the first order counts."""
+        if not self._reason.done():
+            self._reason.set_result(reason)
+
+    async def wait(self) -> None:
+        """Returns when the worker was told to end. Raises RainException when it has to."""
+        reason = await asyncio.shield(self._reason)
+        if reason is not None:
+            raise RainException(f"this worker ends: {reason}")
+
+    async def or_done(self, starting: Any) -> None:
+        """Waits for a coroutine, unless the end is ordered before; then it is cancelled."""
+        task = asyncio.ensure_future(starting)
+        await asyncio.wait([task, self._reason], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    def heed_orders(self, config: WorkerConfig, stack: AsyncExitStack) -> None:
+        """Signals, the end of the starter, and our own mistakes end the worker."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self._loop.add_signal_handler(number, self.order)
+            stack.callback(self._loop.remove_signal_handler, number)
+        if config.lifeline_fd is not None:
+            watch_lifeline(self._loop, config.lifeline_fd, self.order)
+        self._loop.set_exception_handler(self._mistake)
+
+    def _mistake(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        _log.error("a mistake of the worker itself: %s", context.get("message"), exc_info=error)
+        self.order(f"it made a mistake, see its log: {error!r}")
+
+
+class Worker:
+    """A worker from its start to its end; `stack` undoes in reverse order what it does."""
+
+    def __init__(self, config: WorkerConfig, announcement: Announcement, ending: Ending, stack: AsyncExitStack) -> None:
+        self._config = config
+        self._announcement = announcement
+        self._ending = ending
+        self._stack = stack
+        self._shell: WorkerShell | None = None
+
+    async def start(self) -> None:
+        """Joins the server and has executors made. Raises RainException."""
+        config, stack = self._config, self._stack
+        offer = offer_of(config)
+        folders = make_folders(config.workdir)
+        stack.callback(folders.remove)
+        forkserver = ForkserverProcess(folders)
+        stack.callback(forkserver.end)
+        store = Store(folders.store)
+        context = new_context()
+        stack.callback(close_context, context)
+        holder, gate, data = self._open_data_endpoint(context, store)
+        joined = await join(config, context, offer, data, on_batch=self._server_said, on_lost=self._server_lost)
+        stack.callback(joined.link.close)
+        for key in joined.welcome.data_readers:
+            gate.allow(key.encode(), _READER)
+        await holder.self_check()
+        fetcher = Fetcher(context, joined.keypair, folders.store)
+        stack.callback(fetcher.close)
+        fetcher.learn([_server_endpoint(joined.welcome, config)])
+        self._shell = shell = self._make_shell(joined, store, offer)
+        transfers = Transfers(fetcher, store, shell.post)
+        stack.push_async_callback(transfers.close)
+        executors = Executors(forkserver, folders, shell)
+        stack.push_async_callback(executors.close)
+        stack.callback(self._announcement.withdraw)
+        stack.callback(shell.close)
+        shell.start(executors, transfers)
+        _log.info("joined as %s: cpus=%d folder=%s", joined.name, offer.cpus // UNIT, folders.root)
+        joined.listen()
+
+    def _open_data_endpoint(self, context: Context, store: Store) -> tuple[Holder, Gate, DataAddress]:
+        gate = Gate(context)
+        self._stack.callback(gate.close)
+        keypair = new_keypair()
+        holder = Holder(context, gate, keypair, store.get, roles=(_READER,))
+        self._stack.callback(holder.close)
+        host = data_host(self._config)
+        self._data_port = holder.bind(host, self._config.port)
+        return holder, gate, DataAddress(host, self._data_port, keypair.public.decode())
+
+    def _make_shell(self, joined: Joined, store: Store, offer: Offer) -> WorkerShell:
+        def send(data: bytes) -> None:
+            joined.link.send([data])
+
+        return WorkerShell(
+            WorkerMachine(offer, number=joined.welcome.number),
+            store,
+            send=send,
+            on_ready=self._ready,
+            on_exit=self._ending.order,
+        )
+
+    def _ready(self) -> None:
+        _log.info("ready: data port=%d", self._data_port)
+        try:
+            self._announcement.ready(self._data_port)
+        except RainException as error:
+            self._ending.order(str(error))
+
+    def _server_said(self, batch: list[Frames]) -> None:
+        assert self._shell is not None, "messages are handed over once the shell listens"
+        try:
+            self._shell.server_said([_decode(frames) for frames in batch])
+        except ProtocolViolation as violation:
+            self._ending.order(f"its server contradicts itself: {violation}")
+
+    def _server_lost(self, reason: str) -> None:
+        self._ending.order(f"it lost its server: {reason}")
+
+
+def _decode(frames: Frames) -> FromServer:
+    if len(frames) != 1:
+        raise ProtocolViolation(f"a message in {len(frames)} frames, expected 1")
+    return from_server_decoder.decode(frames[0])
+
+
+def _server_endpoint(welcome: Welcome, config: WorkerConfig) -> Peer:
+    """Where the server's objects are; a server that listens everywhere is where we reached it."""
+    return Peer(SERVER, welcome.data_host or config.server_host, welcome.data_port, welcome.data_key)
+
+
+def run_worker(config: WorkerConfig) -> int:
+    """The exit code of a worker's whole life: 0 when it was told to end, else 1 and the reason is logged."""
+    announcement = Announcement(config)
+    handler: logging.Handler | None = None
+    try:
+        handler = open_log(config.logdir)
+        asyncio.run(work(config, announcement))
+    except RainException as error:
+        if config.logdir is not None:
+            _log.error("%s", error)
+        print(f"rain worker: {error}", file=sys.stderr)
+        announcement.failed(str(error))
+        return 1
+    finally:
+        if handler is not None:
+            close_log(handler)
+    announcement.failed("the worker was told to end before it was ready")
+    return 0

@@ -1,0 +1,105 @@
+"""The objects that a worker holds: small ones as bytes in memory, large ones as files that nobody writes to any more.
+
+A file `s1.o17` lies in the store's folder before the store hears of it: an executor or the fetcher put it there whole.
+The machine decides what stays; the store does what it is told and knows no reasons.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from rain.core.ids import object_name, session_name
+from rain.wire.holder import Stored
+
+_log = logging.getLogger("rain.worker.store")
+
+OBJECT_MODE = 0o444
+
+
+class Store:
+    """Objects by session and number; `folder` belongs to the store and to those who put files for it there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sessions: dict[int, dict[int, Stored]] = {}
+
+    def get(self, session: int, obj: int) -> Stored | None:
+        """The object, None when it is not here."""
+        objects = self._sessions.get(session)
+        return None if objects is None else objects.get(obj)
+
+    def path(self, session: int, obj: int) -> Path:
+        """Where the file of this object is, or would be."""
+        return self._folder / object_name(session, obj)
+
+    def put_bytes(self, session: int, obj: int, data: bytes, content_type: str | None = None) -> None:
+        """Takes a small object; one that is here already is replaced."""
+        self._put(session, obj, Stored(len(data), content_type, data))
+
+    def adopt_file(self, session: int, obj: int, content_type: str | None = None) -> int | None:
+        """Takes the file at the object's path; its size in bytes, None when no such file is there."""
+        path = self.path(session, obj)
+        try:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            if stat.S_IMODE(status.st_mode) != OBJECT_MODE:
+                path.chmod(OBJECT_MODE)
+        except OSError:
+            return None
+        self._put(session, obj, Stored(status.st_size, content_type, path))
+        return status.st_size
+
+    def alias(self, session: int, obj: int, same_as: int, content_type: str | None = None) -> int | None:
+        """Makes `obj` another name of the object `same_as`, without a copy; its size, None when that is not here.
+
+        Without a content type it keeps that of the other. Raises OSError when the link cannot be made.
+        """
+        original = self.get(session, same_as)
+        if original is None:
+            return None
+        data = original.data
+        if isinstance(data, Path):
+            path = self.path(session, obj)
+            path.unlink(missing_ok=True)
+            os.link(data, path)
+            data = path
+        self._put(session, obj, Stored(original.size, content_type or original.content_type, data))
+        return original.size
+
+    def discard(self, session: int, objects: Iterable[int]) -> None:
+        """Removes objects; those that are not here are fine, and so are files that never became objects."""
+        held = self._sessions.get(session, {})
+        for obj in objects:
+            stored = held.pop(obj, None)
+            if stored is None:
+                _unlink(self.path(session, obj))
+            elif isinstance(stored.data, Path):
+                _unlink(stored.data)
+
+    def close_session(self, session: int) -> None:
+        """Removes everything of a session, also files of it that the store never heard of."""
+        self._sessions.pop(session, None)
+        prefix = f"{session_name(session)}.o"
+        with os.scandir(self._folder) as entries:
+            left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
+        for path in left:
+            _unlink(path)
+
+    def _put(self, session: int, obj: int, stored: Stored) -> None:
+        objects = self._sessions.setdefault(session, {})
+        old = objects.get(obj)
+        if old is not None and isinstance(old.data, Path) and old.data != stored.data:
+            _unlink(old.data)
+        objects[obj] = stored
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("an object's file cannot be removed: %s", error)

@@ -1,0 +1,129 @@
+"""A model of an executor process: runs batches, writes large results itself, dies when asked or by chance."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rain.core.errors import InvariantViolation
+from rain.core.failure import Cause, Failure
+from rain.core.ids import object_name, task_name
+from rain.protocol.executor import MAX_PIPE_RESULT, Produced, TaskDone, TaskFailed
+from rain.worker.machine.effects import QueuedTask, RunBatch
+from rain.worker.machine.events import ExecutorEnded, ExecutorReady, ExecutorReported
+from tests.sim.timeline import Link
+from tests.sim.workload import Blob, Graph
+
+if TYPE_CHECKING:
+    from tests.sim.worker import ModelWorker
+
+#: A report waits for company this long.
+HOLD_BACK_S = 0.001
+
+
+class ModelExecutor:
+    """One executor of one worker."""
+
+    def __init__(self, worker: ModelWorker, number: int) -> None:
+        self.number = number
+        self.is_alive = True
+        self.n_started = 0
+        self.specs: dict[int, set[int]] = {}
+        self._worker = worker
+        self._world = worker.world
+        self._queue: deque[tuple[int, QueuedTask]] = deque()
+        self._is_busy = False
+        self._ended: list[tuple[int, TaskDone | TaskFailed]] = []
+        self._reported_at = 0.0
+        #: Blobs that are small enough for the pipe, of what is not reported yet.
+        self.results: dict[tuple[int, int], Blob] = {}
+        self._pipe: Link[object] = Link(self._world.timeline, self._world.random, 1e-4, worker.local)
+        self._world.timeline.after(self._world.random.uniform(0.005, 0.1), self._start)
+
+    def _start(self) -> None:
+        world = self._world
+        if not self.is_alive:
+            return
+        if not world.healed and world.random.random() < world.faults.dead_on_start:
+            self.die(exit_code=1, signal=None)
+            return
+        self._pipe.send(ExecutorReady(self.number))
+
+    def give(self, batch: RunBatch) -> None:
+        """The worker's `Run` is on its way."""
+        known = self.specs.setdefault(batch.session, set())
+        known.update(number for number, _ in batch.new_specs)
+        for task in batch.tasks:
+            if task.spec not in known:
+                raise InvariantViolation(f"executor {self.number} was never told spec {task.spec} of s{batch.session}")
+        self._world.timeline.after(1e-4, lambda: self._receive(batch))
+
+    def die(self, *, exit_code: int | None, signal: int | None) -> None:
+        """The process ends; what it did not report is lost."""
+        if self.is_alive:
+            self.is_alive = False
+            self._pipe.send(ExecutorEnded(self.number, exit_code, signal, self.n_started, "oh"))
+
+    def _receive(self, batch: RunBatch) -> None:
+        if self.is_alive:
+            self._queue.extend((batch.session, task) for task in batch.tasks)
+            self._next()
+
+    def _next(self) -> None:
+        if self._is_busy or not self.is_alive:
+            return
+        if not self._queue:
+            self._flush()
+            return
+        session, task = self._queue.popleft()
+        if self._ended and self._ended[0][0] != session:
+            self._flush()
+        self._is_busy = True
+        self.n_started += 1
+        graph = self._world.graphs[session]
+        planned = graph.tasks[task.task]
+        if task.attempt < planned.hangs_below:
+            return
+        inputs = [self._read(session, task, obj) for obj in task.inputs]
+        self._world.timeline.after(planned.duration_s, lambda: self._end(session, graph, task, inputs))
+
+    def _read(self, session: int, task: QueuedTask, obj: int) -> Blob:
+        blob = self._worker.store.get((session, obj))
+        if blob is None:
+            if self._worker.wants(session, task, self.number):
+                name = object_name(session, obj)
+                raise InvariantViolation(f"{task_name(session, task.task)} starts without its input {name}")
+            return Blob(b"", 0)
+        return blob
+
+    def _end(self, session: int, graph: Graph, task: QueuedTask, inputs: list[Blob]) -> None:
+        if not self.is_alive:
+            return
+        self._is_busy = False
+        planned = graph.tasks[task.task]
+        duration_us = int(planned.duration_s * 1e6)
+        if task.attempt < planned.raises_below:
+            failure = Failure(cause=Cause.TASK, message="ValueError: as planned")
+            self._ended.append((session, TaskFailed(task.task, task.attempt, duration_us, failure)))
+        else:
+            blobs = graph.run(planned, bytes(task.args), inputs)
+            for obj, blob in zip(planned.outputs, blobs, strict=True):
+                if blob.size > MAX_PIPE_RESULT and planned.passes_input is None:
+                    self._worker.store[(session, obj)] = blob
+                else:
+                    self.results[(session, obj)] = blob
+            produced = tuple(Produced(size=blob.size, same_as_input=planned.passes_input) for blob in blobs)
+            self._ended.append((session, TaskDone(task.task, task.attempt, duration_us, produced)))
+        if self._world.timeline.now - self._reported_at > HOLD_BACK_S:
+            self._flush()
+        self._next()
+
+    def _flush(self) -> None:
+        if not self._ended:
+            return
+        self._reported_at = self._world.timeline.now
+        session = self._ended[0][0]
+        done = tuple(each for _, each in self._ended if isinstance(each, TaskDone))
+        failed = tuple(each for _, each in self._ended if isinstance(each, TaskFailed))
+        self._ended.clear()
+        self._pipe.send(ExecutorReported(self.number, session, done, failed))

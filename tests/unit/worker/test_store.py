@@ -1,0 +1,98 @@
+"""The store of a worker: what is put in is there, what is removed leaves no file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rain.wire.holder import Stored
+from rain.worker.store import Store
+
+BIG = b"x" * 100_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def write(store: Store, obj: int, session: int = 1, mode: int = 0o444) -> Path:
+    path = store.path(session, obj)
+    path.write_bytes(BIG)
+    path.chmod(mode)
+    return path
+
+
+def test_bytes_are_kept_with_their_content_type(store: Store) -> None:
+    store.put_bytes(1, 2, b"abc", "text")
+    assert store.get(1, 2) == Stored(3, "text", b"abc")
+    assert store.get(1, 3) is None
+    assert store.get(2, 2) is None
+
+
+def test_a_file_at_its_place_is_adopted_and_made_read_only(store: Store) -> None:
+    path = write(store, 5, mode=0o644)
+    assert store.adopt_file(1, 5, "blob") == len(BIG)
+    assert store.get(1, 5) == Stored(len(BIG), "blob", path)
+    assert path.stat().st_mode & 0o777 == 0o444
+
+
+def test_only_a_regular_file_is_adopted(store: Store, tmp_path: Path) -> None:
+    assert store.adopt_file(1, 5) is None
+    store.path(1, 5).symlink_to("/etc/passwd")
+    assert store.adopt_file(1, 5) is None
+    store.path(1, 6).mkdir()
+    assert store.adopt_file(1, 6) is None
+    assert store.get(1, 5) is None
+
+
+def test_an_alias_of_bytes_shares_them_and_one_of_a_file_is_a_link(store: Store) -> None:
+    store.put_bytes(1, 1, b"abc", "text")
+    path = write(store, 2)
+    store.adopt_file(1, 2, "blob")
+    assert store.alias(1, 11, 1) == 3
+    assert store.alias(1, 12, 2, "other") == len(BIG)
+    assert store.get(1, 11) == Stored(3, "text", b"abc")
+    assert store.get(1, 12) == Stored(len(BIG), "other", store.path(1, 12))
+    assert path.samefile(store.path(1, 12))
+    store.discard(1, [2])
+    assert store.path(1, 12).read_bytes() == BIG
+
+
+def test_an_alias_of_nothing_is_none(store: Store) -> None:
+    assert store.alias(1, 2, 1) is None
+    assert store.get(1, 2) is None
+
+
+def test_discarding_removes_objects_and_files_that_never_became_objects(store: Store, tmp_path: Path) -> None:
+    write(store, 1)
+    store.adopt_file(1, 1)
+    store.put_bytes(1, 2, b"x")
+    write(store, 3)
+    store.discard(1, [1, 2, 3, 4])
+    assert [store.get(1, obj) for obj in (1, 2, 3, 4)] == [None] * 4
+    assert list(tmp_path.iterdir()) == []
+    store.discard(9, [1])
+
+
+def test_an_object_that_comes_again_as_bytes_leaves_no_file(store: Store, tmp_path: Path) -> None:
+    write(store, 1)
+    store.adopt_file(1, 1)
+    store.put_bytes(1, 1, b"small")
+    assert store.get(1, 1) == Stored(5, None, b"small")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closing_a_session_removes_all_of_it_and_nothing_else(store: Store) -> None:
+    for session in (1, 11):
+        write(store, 1, session)
+        store.adopt_file(session, 1)
+        store.put_bytes(session, 2, b"x")
+    stray = write(store, 7, 1)
+    store.close_session(1)
+    assert store.get(1, 1) is None
+    assert store.get(1, 2) is None
+    assert not stray.exists()
+    assert store.get(11, 1) is not None
+    assert store.path(11, 1).exists()
