@@ -6,6 +6,8 @@ client.
 
 from typing import TYPE_CHECKING, Any
 
+from rain.core.version import VERSION
+
 if TYPE_CHECKING:
     from rain.client import Client as Client
     from rain.client import DataInstance as DataInstance
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from rain.client import remote as remote
     from rain.client import tasks as tasks
     from rain.client import to_dataobj as to_dataobj
+
+__version__ = VERSION
 
 __all__ = [
     "Client",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 from typing import Any
 
 import click
-import psutil
 
 from rain.cli.connect import Shown, choose, end, look, running_clusters
 from rain.cli.params import SERVER, Address
 from rain.core.errors import RainException
+from rain.deploy.ended import wait_ended
 from rain.wire.access import Access, runtime_directory, sweep_stale
 
 #: How long a server may take to end after it said that it will.
@@ -39,37 +42,28 @@ def command(server: Address | None, all_clusters: bool) -> None:
 
 def _stop(shown: Shown, known: list[Access]) -> str | None:
     """Ends one cluster and waits until its processes here are gone; what went wrong, if anything."""
-    processes = _server_process(shown, known)
+    server = [access.pid for access in known if (access.host, access.port) == (shown.host, shown.port)]
+    workers: list[int] = []
     try:
-        processes += _worker_processes(look(shown))
+        workers = _workers_here(look(shown))
         end(shown)
     except RainException as error:
-        if not processes:
+        if not server:
             return str(error)
         # It does not answer: its workers notice that it is gone and end themselves.
-        processes[0].kill()
-    _, alive = psutil.wait_procs(processes, timeout=END_LIMIT_S)
-    for process in alive:
-        process.kill()
+        _kill(server)
+    _kill(wait_ended(server + workers, END_LIMIT_S))
     click.echo(f"stopped {shown.address}")
     return None
 
 
-def _worker_processes(info: dict[str, Any]) -> list[psutil.Process]:
-    """The workers that run on this machine."""
+def _workers_here(info: dict[str, Any]) -> list[int]:
+    """Process ids of the workers that run on this machine."""
     here = socket.gethostname()
-    pids = [worker["pid"] for worker in info["workers"] if worker["host"] == here]
-    return [process for pid in pids if (process := _process(pid))]
+    return [worker["pid"] for worker in info["workers"] if worker["host"] == here]
 
 
-def _server_process(shown: Shown, known: list[Access]) -> list[psutil.Process]:
-    """The server's process where it runs on this machine, else nothing."""
-    pids = [access.pid for access in known if (access.host, access.port) == (shown.host, shown.port)]
-    return [process for pid in pids if (process := _process(pid))]
-
-
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return None
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

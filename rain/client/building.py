@@ -14,6 +14,7 @@ from rain.client.submission import Order
 from rain.core.errors import RainException
 from rain.core.ids import MAX_ID, object_name
 from rain.core.spec import TaskSpec
+from rain.protocol.client import MAX_PART_BYTES
 
 if TYPE_CHECKING:
     from rain.client.objects import DataObject
@@ -64,6 +65,11 @@ class SessionGraph:
 
         Raises RainException, with nothing changed, for an input of another session or one that is gone.
         """
+        if len(args) > MAX_PART_BYTES:
+            raise RainException(
+                f"the arguments of a task have {len(args)} bytes, at most {MAX_PART_BYTES} can be sent: "
+                "make data objects of the large ones, blob(…)"
+            )
         with self.lock:
             builder = self.builder
             numbers = [self._input_number(obj) for obj in inputs] if inputs else ()

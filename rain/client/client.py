@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 import weakref
@@ -17,10 +18,11 @@ from rain.client.session import Session
 from rain.core.errors import RainException, RainWarning
 from rain.core.ids import object_name, session_name, task_name, worker_name
 from rain.core.resources import UNIT, Offer
-from rain.protocol.client import OpenSession, QueryServer, ServerInfo, SessionOpened, WorkerInfo
+from rain.protocol.client import OpenSession, QueryServer, ServerInfo, SessionInfo, SessionOpened, Shutdown, WorkerInfo
 
 if TYPE_CHECKING:
     from rain.client.machine.events import Request
+    from rain.client.shell import Shell
     from rain.deploy.local import LocalCluster
 
 #: What has no time limit of its own is answered within this, or the server is as good as gone.
@@ -57,10 +59,13 @@ class Client:
 
                 self._cluster = LocalCluster()
                 target = access_target(self._cluster.access_path)
-            self._shell = Shell(target, self._session_failed)
+            # The connection must not hold the client, or a client that is let go would never end.
+            self._shell = Shell(target, functools.partial(_mark_failed, self._sessions))
         except BaseException:
-            self._stop_cluster()
+            if self._cluster is not None:
+                self._cluster.stop()
             raise
+        self._end = weakref.finalize(self, _end, self._shell, self._cluster)
         table = differences(own_versions(), self._shell.welcome.versions)
         if table:
             warnings.warn(
@@ -95,24 +100,21 @@ class Client:
 
     def sessions(self) -> list[dict[str, Any]]:
         """The sessions at the server: id, name, state, and how many tasks are in which state."""
-        return [
-            {
-                "session_id": session_name(info.session),
-                "name": info.name,
-                "state": info.state,
-                "tasks": dict(info.tasks),
-                "n_objects": info.n_objects,
-            }
-            for info in self._server_info().sessions
-        ]
+        return [_session(info) for info in self._server_info().sessions]
 
     def get_server_info(self) -> dict[str, Any]:
-        """The server's version, its workers with their tasks and objects, and its sessions.
+        """The server's version and process, its workers with their tasks and objects, and its sessions.
 
         `tasks` and `objects` of a worker are ids, at most 10,000 of each; `n_tasks` and `n_objects` count all.
         """
         info = self._server_info()
-        return {"version": info.version, "workers": [_worker(each) for each in info.workers]}
+        return {
+            "version": info.version,
+            "host": info.host,
+            "pid": info.pid,
+            "workers": [_worker(each) for each in info.workers],
+            "sessions": [_session(each) for each in info.sessions],
+        }
 
     def update(self, items: Items) -> None:
         """Refreshes `state` and `info` of tasks and objects, of one session or of several."""
@@ -127,6 +129,11 @@ class Client:
         for session, its_items in by_session.items():
             session.update(its_items)
 
+    def shutdown(self) -> None:
+        """Ends the server and all its workers, for every client of it; then this client is closed."""
+        self._ask(Shutdown)
+        self.close()
+
     def close(self) -> None:
         """Ends the connection, its sessions unless they have a `ttl`, and a cluster that it started; repeatable."""
         if self._closed:
@@ -134,8 +141,7 @@ class Client:
         self._closed = True
         for session in list(self._sessions.values()):
             session._client_closed()
-        self._shell.close()
-        self._stop_cluster()
+        self._end()
 
     def __enter__(self) -> Client:
         return self
@@ -165,22 +171,37 @@ class Client:
         assert isinstance(info, ServerInfo), "the server answers QueryServer with nothing else"
         return info
 
-    def _session_failed(self, number: int, trouble: Trouble) -> None:
-        """Called in the I/O thread."""
-        session = self._sessions.get(number)
-        if session is not None:
-            session._trouble = trouble
 
-    def _stop_cluster(self) -> None:
-        if self._cluster is not None:
-            self._cluster.stop()
-            self._cluster = None
+def _mark_failed(sessions: weakref.WeakValueDictionary[int, Session], number: int, trouble: Trouble) -> None:
+    """Called in the I/O thread."""
+    session = sessions.get(number)
+    if session is not None:
+        session._trouble = trouble
+
+
+def _end(shell: Shell, cluster: LocalCluster | None) -> None:
+    """What closing a client, letting it go, and the end of the program have in common."""
+    shell.close()
+    if cluster is not None:
+        cluster.stop()
+
+
+def _session(info: SessionInfo) -> dict[str, Any]:
+    return {
+        "session_id": session_name(info.session),
+        "name": info.name,
+        "state": info.state,
+        "tasks": dict(info.tasks),
+        "n_objects": info.n_objects,
+    }
 
 
 def _worker(info: WorkerInfo) -> dict[str, Any]:
     return {
         "worker_id": worker_name(info.worker),
         "address": info.address,
+        "host": info.host,
+        "pid": info.pid,
         "resources": _resources(info.offer),
         "tasks": [task_name(session, task) for session, task in info.tasks],
         "objects": [object_name(session, obj) for session, obj in info.objects],

@@ -9,6 +9,7 @@ import platform
 import socket
 
 from rain.core.errors import ProtocolViolation, RainException
+from rain.core.version import VERSION
 from rain.protocol.codec import encode
 from rain.protocol.hello import PROTOCOL_VERSION, ClientHello, Refusal, Versions, Welcome, answer_decoder
 from rain.wire.link import Link
@@ -16,7 +17,7 @@ from rain.wire.link import Link
 
 def own_versions() -> Versions:
     """The versions that the handshake compares."""
-    return Versions(rain=_version("rain"), python=platform.python_version(), cloudpickle=_version("cloudpickle"))
+    return Versions(rain=VERSION, python=platform.python_version(), cloudpickle=_installed_cloudpickle())
 
 
 async def greet(link: Link, first: asyncio.Future[bytes], server: str, limit_s: float) -> Welcome:
@@ -58,8 +59,9 @@ def _major(version: str) -> str:
     return version.split(".", maxsplit=1)[0]
 
 
-def _version(package: str) -> str:
+def _installed_cloudpickle() -> str:
+    # Asked of the installation, since importing it is left to those who pickle.
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version("cloudpickle")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"

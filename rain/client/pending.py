@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import time
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from rain.core.errors import SessionException
 
 T = TypeVar("T")
+
+#: A waiting thread looks up this often; the arrival of the outcome wakes it at once.
+LOOK_UP_S = 0.2
 
 
 class Pending(Generic[T]):
@@ -33,15 +37,15 @@ class Pending(Generic[T]):
         if self._future is None:
             return self._finish(None)
         try:
-            # Interrupted by signals: the main thread waits for a lock here, and no other thread takes signals.
-            outcome = self._future.result(timeout)
+            outcome = _interruptible_result(self._future, timeout)
         except concurrent.futures.CancelledError:
             raise _ended() from None
         except BaseException as error:
             if self._future.cancel() and isinstance(error, TimeoutError):
                 raise TimeoutError(f"{self._what} did not finish within {timeout:g} s; it goes on") from None
-            if not isinstance(error, TimeoutError):
+            if not isinstance(error, TimeoutError) or self._future.cancelled():
                 raise
+            # It arrived just now.
             outcome = self._future.result()
         return self._finish(outcome)
 
@@ -59,6 +63,21 @@ class Pending(Generic[T]):
                 raise
             raise _ended() from None
         return self._finish(outcome)
+
+
+def _interruptible_result(future: concurrent.futures.Future[Any], timeout: float | None) -> Any:
+    """The result; looks up from waiting now and then.
+
+    A signal that another thread of the user's happened to take is handled by the main thread, but does not wake it.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = LOOK_UP_S if deadline is None else min(LOOK_UP_S, deadline - time.monotonic())
+        try:
+            return future.result(max(0.0, left))
+        except TimeoutError:
+            if future.done() or (deadline is not None and time.monotonic() >= deadline):
+                raise
 
 
 def _ended() -> SessionException:

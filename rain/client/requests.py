@@ -27,6 +27,7 @@ from rain.client.records import (
 from rain.client.submission import parts, uploads
 from rain.client.task import Task
 from rain.core.errors import RainException
+from rain.core.failure import Cause
 from rain.core.ids import session_name
 from rain.protocol.client import (
     CancelTasks,
@@ -76,7 +77,7 @@ class SessionRequests:
 
     def submit(self, timeout: float | None) -> None:
         """Sends the graph, all or nothing. Raises TimeoutError while the server has too much to do."""
-        from rain.client.shell import Ticket
+        from rain.client.pacing import Ticket
 
         shell = self._shell
         with self._graph.lock:
@@ -297,6 +298,9 @@ class SessionRequests:
     def _learn_tasks(self, numbers: Sequence[int], news: Sequence[TaskInfo]) -> None:
         for number, each in zip(numbers, news, strict=True):
             state = TASK_STATE_NUMBERS.get(each.state)
+            # To the server what depends on a failed task is cancelled; to the user it failed with it.
+            if state == CANCELLED and each.failure is not None and each.failure.cause is not Cause.CANCELLED:
+                state = FAILED
             if state:
                 self._graph.task_states[number] = state
 

@@ -106,8 +106,9 @@ class Session:
     # ------------------------------------------------------------------ being the active one
 
     def __enter__(self) -> Session:
-        self._check_open("entered")
-        self._depth += 1
+        with self._graph.lock:
+            self._check_open("entered")
+            self._depth += 1
         push_session(self)
         return self
 
@@ -115,8 +116,10 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pop_session(self)
-        self._depth -= 1
-        if self._depth == 0:
+        with self._graph.lock:
+            self._depth -= 1
+            is_outermost = self._depth == 0
+        if is_outermost:
             self._close(warn=kind is None)
 
     @contextmanager

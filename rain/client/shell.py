@@ -16,7 +16,6 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
@@ -43,6 +42,7 @@ from rain.client.machine.events import (
     SubmitBegan,
 )
 from rain.client.machine.machine import ClientMachine
+from rain.client.pacing import PacedSender, Ticket
 from rain.core.errors import ProtocolViolation, RainException, SessionException
 from rain.core.ids import SERVER
 from rain.core.liveness import HEARTBEAT_S
@@ -62,24 +62,6 @@ T = TypeVar("T")
 CONNECT_LIMIT_S = 5.0
 #: Closing takes at most this long.
 CLOSE_LIMIT_S = 5.0
-#: The link is given no more than this until the server has read some of it.
-MAX_UNSENT_BYTES = 32 << 20
-#: How soon a link that is full is looked at again.
-RETRY_S = 0.005
-
-
-class Ticket:
-    """Who comes first: the I/O thread that sends a submit, or the caller that gives it up."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = False
-
-    def take(self) -> bool:
-        """True for exactly one caller."""
-        with self._lock:
-            first, self._taken = not self._taken, True
-        return first
 
 
 class Shell:
@@ -95,8 +77,7 @@ class Shell:
         self._machine = ClientMachine()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply | Trouble | None]] = {}
-        self._outgoing: deque[Frames] = deque()
-        self._pump: asyncio.Task[None] | None = None
+        self._sender: PacedSender | None = None
         self._link: Link | None = None
         self._fetcher: Fetcher | None = None
         #: Set when the loop shall end.
@@ -160,7 +141,9 @@ class Shell:
             self._loop.call_soon_threadsafe(self._over.set)
         except (AttributeError, RuntimeError):
             pass  # The thread did not get so far, or has ended by itself.
-        self._thread.join(CLOSE_LIMIT_S)
+        # A client that was let go may be found by a garbage collection in its own I/O thread.
+        if threading.current_thread() is not self._thread:
+            self._thread.join(CLOSE_LIMIT_S)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _check(self) -> None:
@@ -247,6 +230,7 @@ class Shell:
             timeout_s=CONNECT_LIMIT_S,
             access=self.target.source,
         )
+        self._sender = PacedSender(self._link)
         welcome = await greet(self._link, first, str(self.target), CONNECT_LIMIT_S)
         self._fetcher = Fetcher(context, access.keypair, self.directory)
         host = welcome.data_host or self.target.host
@@ -325,26 +309,13 @@ class Shell:
     def _go_away(self, reason: str) -> None:
         if self.lost_reason is None:
             self.lost_reason = reason
-            self._outgoing.clear()
+            if self._sender is not None:
+                self._sender.clear()
             self._handle(ServerWentAway(f"the connection to the server at {self.target} was lost: {reason}"))
 
     def _send(self, frames: Frames) -> None:
-        """In order, and never more than the server reads."""
-        if self._link is None or self.lost_reason is not None:
-            return
-        if not self._outgoing and self._link.unsent_bytes < MAX_UNSENT_BYTES:
-            self._link.send(frames)
-            return
-        self._outgoing.append(frames)
-        if self._pump is None or self._pump.done():
-            self._pump = self._loop.create_task(self._send_later())
-
-    async def _send_later(self) -> None:
-        while self._outgoing and self._link is not None:
-            if self._link.unsent_bytes < MAX_UNSENT_BYTES:
-                self._link.send(self._outgoing.popleft())
-            else:
-                await asyncio.sleep(RETRY_S)
+        if self._sender is not None and self.lost_reason is None:
+            self._sender.send(frames)
 
 
 def _header(frames: Frames) -> Frame:

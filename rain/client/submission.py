@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress, pairwise
+from itertools import accumulate, compress, pairwise
 from typing import Any
 
 import msgspec
@@ -24,6 +25,10 @@ from rain.protocol.columns import column, pack
 
 #: Flags to "is kept", by `bytes.translate`.
 _IS_KEPT = bytes(1 if flags & KEPT else 0 for flags in range(256))
+
+#: What a task takes in the columns besides its arguments, and each of its inputs.
+_TASK_BYTES = 16
+_INPUT_BYTES = 4
 
 Frames = list[bytes | memoryview]
 
@@ -128,11 +133,12 @@ def _cuts(order: Order, constants: dict[int, Constant]) -> list[_Cut]:
             size = 0
         size += weight
     all_specs = len(order.specs)
-    if size + len(columns.args) + _inline_bytes(constants.values()) <= MAX_PART_BYTES:
-        return cuts + [
-            _Cut(row, columns.first_output[row], all_specs)
-            for row in range(MAX_TASKS_PER_PART, len(columns.spec), MAX_TASKS_PER_PART)
-        ]
+    inline = _inline_bytes(constants.values())
+    in_columns = len(columns.args) + _TASK_BYTES * len(columns.spec) + _INPUT_BYTES * len(columns.inputs)
+    if size + inline + in_columns <= MAX_PART_BYTES and len(columns.spec) <= MAX_TASKS_PER_PART:
+        return cuts
+    if not constants:
+        return cuts + [_Cut(row, columns.first_output[row], all_specs) for row in _task_cuts(columns, size)]
     size += _inline_bytes(constant for number, constant in constants.items() if number < columns.first_object)
     last_task = 0
     for task, number, weight in _rows(columns, constants):
@@ -143,6 +149,20 @@ def _cuts(order: Order, constants: dict[int, Constant]) -> list[_Cut]:
     return cuts
 
 
+def _task_cuts(columns: Columns, size: int) -> Iterator[int]:
+    """Rows at which parts begin, after one that has `size` bytes; for the usual large submit, tasks alone."""
+    ends = list(accumulate(map(_weight, columns.args_size, columns.n_inputs)))
+    row, before = 0, -size
+    while True:
+        fits = bisect_right(ends, before + MAX_PART_BYTES, row)
+        # A row that is too large by itself gets a part of its own, after what precedes it.
+        row = min(max(fits, row + (before >= 0)), row + MAX_TASKS_PER_PART)
+        if row >= len(ends):
+            return
+        yield row
+        before = ends[row - 1] if row else 0
+
+
 def _rows(columns: Columns, constants: dict[int, Constant]) -> Iterator[tuple[int, int, int]]:
     """New constants and tasks as (row of the next task, number of the first object, bytes), in the order of making."""
     new = [(number, constant) for number, constant in sorted(constants.items()) if number >= columns.first_object]
@@ -151,9 +171,13 @@ def _rows(columns: Columns, constants: dict[int, Constant]) -> Iterator[tuple[in
         while at < len(new) and new[at][0] < first_output:
             yield task, new[at][0], _inline_bytes([new[at][1]])
             at += 1
-        yield task, first_output, args_size
+        yield task, first_output, _weight(args_size, columns.n_inputs[task])
     for number, constant in new[at:]:
         yield len(columns.spec), number, _inline_bytes([constant])
+
+
+def _weight(args_size: int, n_inputs: int) -> int:
+    return args_size + _TASK_BYTES + _INPUT_BYTES * n_inputs
 
 
 def _inline_bytes(constants: Iterable[Constant]) -> int:

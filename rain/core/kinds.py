@@ -25,17 +25,6 @@ class Kind(enum.StrEnum):
     SLEEP = "sleep"
 
 
-class ParameterConfig(msgspec.Struct, frozen=True):
-    """What was said about one parameter of a Python task, by `inputs={name: Input(…)}` or an annotation."""
-
-    #: The parameter's name; for `*args` and `**kwargs` that name, without the asterisks.
-    name: str
-    #: Data objects in it, also inside lists and tuples, arrive as decoded values.
-    load: bool = False
-    #: Data objects in it must be of this type or a subtype; untyped ones are taken as it.
-    content_type: str | None = None
-
-
 class PythonConfig(msgspec.Struct, frozen=True):
     """Settings of a Python task."""
 
@@ -43,8 +32,6 @@ class PythonConfig(msgspec.Struct, frozen=True):
     with_context: bool = True
     #: All inputs arrive as decoded values (untyped ones as bytes), instead of as instances.
     load_inputs: bool = False
-    #: Parameters of which more is said.
-    parameters: tuple[ParameterConfig, ...] = ()
 
 
 class InputWord(msgspec.Struct, frozen=True, tag="i"):

@@ -39,8 +39,9 @@ def encode_value(value: Any, content_type: str | None) -> bytes:
         return encoder(value)
     # Encoders run methods of the user's value, which may raise anything.
     except Exception as error:
+        hint = "; 'cloudpickle' takes classes and functions of a script along" if name == "pickle" else ""
         raise RainException(
-            f"A value of type {type(value).__qualname__} cannot be encoded as {name!r}: {error}"
+            f"A value of type {type(value).__qualname__} cannot be encoded as {name!r}: {error}{hint}"
         ) from error
 
 
@@ -109,11 +110,14 @@ def _encode_cloudpickle(value: Any) -> bytes:
     if not buffers:
         return stream
     sizes = [len(stream), *(view.nbytes for view in buffers)]
-    out = bytearray(_OUT_OF_BAND + _COUNT.pack(len(sizes)) + b"".join(map(_COUNT.pack, sizes)))
+    header = _OUT_OF_BAND + _COUNT.pack(len(sizes)) + b"".join(map(_COUNT.pack, sizes))
+    parts: list[bytes | memoryview] = [header]
+    offset = len(header)
     for part in (memoryview(stream), *buffers):
-        out += bytes(-len(out) % _ALIGNMENT)
-        out += part
-    return bytes(out)
+        padding = -offset % _ALIGNMENT
+        parts += (bytes(padding), part)
+        offset += padding + part.nbytes
+    return b"".join(parts)
 
 
 def _decode_cloudpickle(data: memoryview) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +19,8 @@ from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.copying import copy_file
 from rain.executor.runner import Notes, Surroundings
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RunInput, RunTask
+
+_CHUNK_BYTES = 1 << 20
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -57,11 +61,13 @@ class ConcatRunner(_Builtin):
 
 
 class LoadRunner(_Builtin):
-    """A file on this machine becomes an object."""
+    """A file on this machine, or what a URL names, becomes an object."""
 
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """One output, a copy: the file stays its owner's, who may change it."""
         path = _decoded(task.args, PathArgs).path
+        if "://" in path:
+            return (self._store.concatenate(self._session, task.first_output, _chunks(path), self._type(None)),)
         try:
             if not os.path.isfile(path):
                 raise AttemptFailed(_no_file(path))
@@ -75,7 +81,10 @@ class StoreRunner(_Builtin):
 
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """No outputs."""
-        target = Path(_decoded(task.args, PathArgs).path)
+        path = _decoded(task.args, PathArgs).path
+        if "://" in path:
+            raise AttemptFailed(f"cannot write {path!r}: only files of the worker's machine can be written, not URLs.")
+        target = Path(path)
         temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
         if target.is_dir():
             raise AttemptFailed(f"cannot write {str(target)!r} on the worker: it is a folder; name a file in it.")
@@ -106,6 +115,24 @@ def read_input(given: RunInput) -> bytes:
     if given.data is not None:
         return given.data
     return Path(given.path or "").read_bytes()
+
+
+def _chunks(url: str) -> Iterator[bytes]:
+    """What the URL names, piece by piece. Raises AttemptFailed."""
+    try:
+        fsspec = importlib.import_module("fsspec")
+    except ImportError:
+        raise AttemptFailed(
+            f"cannot load {url!r}: the package 'fsspec', which reads URLs, is not installed on the worker: "
+            "pip install fsspec"
+        ) from None
+    try:
+        with fsspec.open(url, "rb") as file:
+            while data := file.read(_CHUNK_BYTES):
+                yield data
+    # Each protocol's library has exceptions of its own.
+    except Exception as error:
+        raise AttemptFailed(f"cannot load {url!r} on the worker: {type(error).__name__}: {error}") from None
 
 
 def _write(given: RunInput, path: Path) -> None:

@@ -35,7 +35,7 @@ class TaskFacts:
         return f"<task {self.id}{'' if self.name is None else f' {self.name!r}'}, attempt {self.attempt}>"
 
 
-class TaskInfo:
+class OwnInfo:
     """`ctx.info`: what the task tells about itself; `user` is a dict of its own, of what JSON can carry."""
 
     def __init__(self) -> None:
@@ -64,9 +64,9 @@ class Context:
         return TaskFacts(self._session, self._task, self._spec)
 
     @cached_property
-    def info(self) -> TaskInfo:
+    def info(self) -> OwnInfo:
         """`info.user` takes what the task wants to have remembered about itself."""
-        return TaskInfo()
+        return OwnInfo()
 
     @property
     def cpus(self) -> float:

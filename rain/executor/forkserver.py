@@ -103,7 +103,15 @@ class Forkserver:
 
     def _fork(self, executor: int, pipe: int, counts: int) -> None:
         parent = os.getpid()
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError as error:
+            # Too many processes, or no memory: an executor that never was.
+            os.close(pipe)
+            os.close(counts)
+            Path(f"{self._folders.output_stem(executor)}.stderr").write_text(f"cannot fork: {error.strerror}\n")
+            self._tell(Exited(executor, 1, None))
+            return
         if process == 0:
             self._run_in_child(executor, parent, pipe, counts)
         os.close(pipe)

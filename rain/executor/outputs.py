@@ -16,8 +16,9 @@ from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.results import ResultStore
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RunTask
 
-#: The inputs that were handed to the task, by `id()` of the instance.
-Passed = Mapping[int, int]
+#: The inputs that were handed to the task: their positions by the path of the stored file, or by the `id()` of the
+#: bytes, which live as long as the task runs. So an input is known again when it was given another type on the way.
+Passed = Mapping[int | str, int]
 
 
 class OutputCollector:
@@ -100,14 +101,14 @@ class OutputCollector:
 
     def _from_instance(self, output: OutputSpec, obj: int, instance: DataInstance, passed: Passed) -> Produced:
         kind = settled_type(output.content_type, instance.content_type)
-        position = passed.get(id(instance))
+        path = instance.path
+        position = passed.get(id(instance.get_bytes()) if path is None else os.fspath(path))
         if position is not None:
             return Produced(instance.size, kind, same_as_input=position)
-        path = instance.path
         if path is None:
             return self._store.keep_bytes(self._session, obj, instance.get_bytes(), kind)
         if os.fspath(path).startswith(self._scratch):
-            # A copy where it is returned once more: the file may have gone already with the first output.
+            # It went with the output before.
             if not path.exists():
                 raise RainException("a staged file was returned as two outputs; stage it once for each")
             return self._store.move_file(self._session, obj, os.fspath(path), kind)

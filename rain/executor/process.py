@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import mmap
 import os
 import resource
 import signal
 import socket
+import sys
 from pathlib import Path
 
 from rain.executor.loop import ExecutorLoop
@@ -60,7 +62,10 @@ def run_executor(executor: int, parent: int, pipe: socket.socket, counts: int, f
         folder=CurrentFolder(f"{scratch}/cwd"),
         output=CapturedOutput(folders.output_stem(executor)),
         scratch=scratch,
+        environment=dict(os.environ),
     )
+    # A task that crashes in C code says at least where.
+    faulthandler.enable(sys.stderr)
     shared = mmap.mmap(counts, COUNTS_BYTES)
     os.close(counts)
     gc.enable()

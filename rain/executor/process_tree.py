@@ -42,7 +42,7 @@ def children(pid: int) -> set[int]:
         # The process or thread is gone, or the kernel was built without this file.
         if Path(f"/proc/{pid}").exists() and not Path("/proc/thread-self/children").exists():
             return _children_by_parent(pid)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass
     return found
 

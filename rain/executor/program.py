@@ -10,19 +10,15 @@ import msgspec
 
 from rain.core.errors import RainException
 from rain.core.kinds import ExecuteArgs, InputWord, OutputWord
-from rain.core.resources import UNIT
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.process_tree import children, kill_new_children
 from rain.executor.program_files import ProgramFolder
 from rain.executor.runner import Notes, Surroundings
-from rain.executor.workplace import remove_tree
+from rain.executor.shares import with_share
 from rain.protocol.executor import Produced, RunTask
 
 _args_decoder = msgspec.msgpack.Decoder(ExecuteArgs)
-
-#: Variables by which numeric libraries learn how many threads to start.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 #: Python ignores these; a program expects them to end it.
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -46,15 +42,14 @@ class ProgramRunner:
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """The outputs, once the program ended with status 0. Raises AttemptFailed."""
         args = _args_decoder.decode(task.args)
-        root = f"{self._surroundings.scratch}/program"
-        folder = ProgramFolder(root, task.inputs)
+        folder = ProgramFolder(f"{self._surroundings.scratch}/program", task.inputs)
         try:
             return self._run_in(folder, args, task)
         except RainException as error:
             raise AttemptFailed(str(error)) from None
         finally:
             self._surroundings.folder.enter()
-            remove_tree(root)
+            folder.clear()
 
     def _run_in(self, folder: ProgramFolder, args: ExecuteArgs, task: RunTask) -> tuple[Produced, ...]:
         outputs = self._spec.outputs
@@ -116,8 +111,9 @@ class ProgramRunner:
         return status
 
     def _environment(self, folder: ProgramFolder, added: dict[str, str]) -> dict[str, str]:
-        threads = str(max(1, self._spec.request.cpus // UNIT))
-        return {**dict.fromkeys(_THREAD_VARIABLES, threads), **os.environ, "PWD": folder.path, **added}
+        # Not `os.environ`: Python tasks that ran here before may have changed it.
+        environment = with_share(self._surroundings.environment, self._spec.request)
+        return {**environment, "PWD": folder.path, **added}
 
 
 def _spelled(word: object, folder: ProgramFolder, names: list[str]) -> str:

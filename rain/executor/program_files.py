@@ -13,22 +13,31 @@ from rain.core.spec import OutputSpec
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.copying import copy_file
 from rain.executor.results import ResultStore
-from rain.executor.workplace import tail
+from rain.executor.workplace import empty_folder, tail
 from rain.protocol.executor import Produced, RunInput
 
 #: Names of files that are listed in an error.
 _MAX_LISTED = 10
+
+#: What stays for the next program, which empties the streams' files when it starts; large ones go at once.
+_REUSED = frozenset({"work", "stream1", "stream2"})
+_MAX_KEPT_BYTES = 1 << 20
 
 
 class ProgramFolder:
     """A fresh folder; names in it are relative, and nothing is read or written through a path that leads out of it."""
 
     def __init__(self, root: str, inputs: Sequence[RunInput]) -> None:
-        """`root` must not exist; the program's working folder is one below it, beside the streams' files."""
+        """The program's working folder is one below `root`, beside the streams' files.
+
+        Making folders and files costs more than starting a program, so these stay for the next one.
+        """
         self._root = root
         self._inputs = inputs
         self.path = f"{root}/work"
-        os.makedirs(self.path, 0o700)
+        if not os.path.isdir(self.path):
+            empty_folder(root)
+            empty_folder(self.path)
         self._placed: dict[str, InputWord] = {}
         #: Position and state of the store's file behind each input that is a link, by device and inode.
         self._linked: dict[tuple[int, int], tuple[int, os.stat_result]] = {}
@@ -132,6 +141,13 @@ class ProgramFolder:
         os.chmod(real, 0o600)
         return store.move_file(session, obj, real, output.content_type)
 
+    def clear(self) -> None:
+        """Removes everything that the program left."""
+        if set(os.listdir(self._root)) <= _REUSED and _may_stay(self.stream(1)) and _may_stay(self.stream(2)):
+            empty_folder(self.path)
+        else:
+            empty_folder(self._root)
+
     # ------------------------------------------------------------------------------------------ inside
 
     def _link(self, position: int, source: str, target: str) -> None:
@@ -160,6 +176,14 @@ class ProgramFolder:
             return ", which has no new files"
         more = ", …" if len(names) > _MAX_LISTED else ""
         return f", which has {', '.join(map(repr, names[:_MAX_LISTED]))}{more}"
+
+
+def _may_stay(path: str) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(found.st_mode) and found.st_size <= _MAX_KEPT_BYTES
 
 
 def _checked_path(path: str) -> str:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from rain.core.content import checked_type, settled_type
 from rain.core.errors import RainException
-from rain.core.kinds import ParameterConfig, PythonConfig
+from rain.core.kinds import PythonConfig
 from rain.core.spec import TaskSpec
 from rain.data.function import load_function
 from rain.data.instance import DataInstance
 from rain.data.load import load_call
-from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.context import Context
-from rain.executor.outputs import OutputCollector
+from rain.executor.outputs import OutputCollector, Passed
 from rain.executor.runner import Notes, Surroundings
+from rain.executor.shares import with_share
 from rain.executor.workplace import remove_tree
 from rain.protocol.executor import Produced, RunInput, RunTask
 
 _config_decoder = msgspec.msgpack.Decoder(PythonConfig)
-_NO_INPUTS: dict[int, int] = {}
+_NO_INPUTS: Passed = {}
 
 
 class PythonRunner:
@@ -54,17 +54,15 @@ class PythonRunner:
                 return self._collector.collect(task, result, _NO_INPUTS)
             return self._call(function, task, context)
         finally:
+            self._surroundings.folder.restore()
             if context is not None and len(context.__dict__) > Context.N_ATTRIBUTES:
                 self._tidy(context)
-            self._surroundings.folder.restore()
 
     def _call(self, function: Callable[..., Any], task: RunTask, context: Context | None) -> tuple[Produced, ...]:
         inputs = _Inputs(task.inputs, self._config.load_inputs)
         args, kwargs = self._arguments(task, inputs)
         if context is not None:
             args = (context, *args)
-        if self._config.parameters:
-            args, kwargs = self._prepared(function, args, kwargs)
         return self._collector.collect(task, function(*args, **kwargs), inputs.passed)
 
     def _arguments(self, task: RunTask, inputs: _Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -77,17 +75,9 @@ class PythonRunner:
             error.add_note(f"while the arguments of {self._name}() were unpickled on the worker")
             raise
 
-    def _prepared(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with those parameters of which more was said checked and loaded."""
-        bound = inspect.signature(function).bind(*args, **kwargs)
-        for parameter in self._config.parameters:
-            if parameter.name in bound.arguments:
-                bound.arguments[parameter.name] = _prepare(parameter, bound.arguments[parameter.name], self._name)
-        return bound.args, bound.kwargs
-
     def _loaded(self) -> Callable[..., Any]:
+        # Libraries read it when they are imported, which is now or in the first task.
+        os.environ.update(with_share(self._surroundings.environment, self._spec.request))
         try:
             self._function = load_function(self._spec.body)
         except Exception as error:  # imports the user's modules
@@ -101,9 +91,10 @@ class PythonRunner:
         """Takes the notes of a task that made any, and drops what it staged and did not return."""
         if context.has_staged:
             remove_tree(self._staging)
-        notes = Notes(context.debug_text(), context.user_json())
-        if notes.debug or notes.user:
-            self.notes = notes
+        self.notes = Notes(context.debug_text())
+        # What the task raised is told, not what is wrong with its notes.
+        if sys.exception() is None:
+            self.notes.user = context.user_json()
 
 
 class _Inputs:
@@ -115,8 +106,7 @@ class _Inputs:
         self._given = given
         self._load = load
         self._made: dict[int, Any] = {}
-        #: Position by `id()` of the instance; `_made` keeps the instances alive, so ids stay theirs.
-        self.passed: dict[int, int] = {}
+        self.passed: dict[int | str, int] = {}
 
     def resolve(self, position: int) -> Any:
         """What the function gets for the input at this position."""
@@ -132,21 +122,9 @@ class _Inputs:
         value: Any = instance
         if self._load:
             value = instance.get_bytes() if instance.content_type is None else instance.load()
-        else:
-            self.passed[id(instance)] = position
+        elif given.data is not None:
+            self.passed[id(given.data)] = position
+        elif given.path is not None:
+            self.passed[given.path] = position
         self._made[position] = value
         return value
-
-
-def _prepare(parameter: ParameterConfig, value: Any, function: str) -> Any:
-    if isinstance(value, DataInstance):
-        try:
-            value.content_type = settled_type(checked_type(parameter.content_type), value.content_type)
-        except RainException as error:
-            raise AttemptFailed(f"argument '{parameter.name}' of {function}(): {error}") from None
-        return value.load() if parameter.load else value
-    if type(value) in (list, tuple):
-        return type(value)(_prepare(parameter, item, function) for item in value)
-    if type(value) is dict:
-        return {key: _prepare(parameter, item, function) for key, item in value.items()}
-    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from rain.core.ids import object_name
 from rain.executor.copying import copy_file
@@ -72,7 +72,7 @@ class ResultStore:
         return Produced(size, content_type)
 
     def concatenate(
-        self, session: int, obj: int, parts: Sequence[bytes | str | None], content_type: str | None
+        self, session: int, obj: int, parts: Iterable[bytes | str | None], content_type: str | None
     ) -> Produced:
         """The output with the bytes of all parts in order: bytes, or paths of files that belong to somebody else."""
         path, temporary = self._paths(session, obj)
@@ -87,7 +87,7 @@ class ResultStore:
             size = os.stat(temporary).st_size
             if size <= MAX_PIPE_RESULT:
                 return self.move_file(session, obj, temporary, content_type)
-        except OSError:
+        except BaseException:
             _unlink(temporary)
             raise
         self._publish(temporary, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 from rain.executor.results import ResultStore
@@ -19,6 +20,8 @@ class Surroundings:
     output: CapturedOutput
     #: For what one task needs on disk besides its current folder; on the same file system.
     scratch: str
+    #: The worker's, without Rain's own variables.
+    environment: Mapping[str, str]
 
 
 @dataclasses.dataclass(slots=True)

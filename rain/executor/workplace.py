@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -72,6 +73,23 @@ def tail(file: int) -> str:
     size = os.lseek(file, 0, os.SEEK_END)
     data = os.pread(file, STDERR_TAIL_BYTES, max(0, size - STDERR_TAIL_BYTES))
     return data.decode("utf-8", errors="replace")
+
+
+def empty_folder(path: str) -> None:
+    """Removes all that lies in a folder, or makes a new one where there is none; cheap where it is empty already."""
+    try:
+        # Not a link that a task put there, and with the permissions that it was made with.
+        if os.lstat(path).st_mode == stat.S_IFDIR | 0o700:
+            for entry in os.scandir(path):
+                if entry.is_dir(follow_symlinks=False):
+                    remove_tree(entry.path)
+                else:
+                    os.unlink(entry.path)
+            return
+        remove_tree(path)
+    except FileNotFoundError:
+        pass
+    os.mkdir(path, 0o700)
 
 
 def remove_tree(path: str) -> None:

@@ -306,6 +306,9 @@ class ServerInfo(msgspec.Struct, frozen=True, tag="server_info"):
     version: str
     workers: tuple[WorkerInfo, ...]
     sessions: tuple[SessionInfo, ...]
+    #: Where the server itself runs.
+    host: str = ""
+    pid: int = 0
 
 
 class ServerAlive(msgspec.Struct, frozen=True, tag="server_alive"):

@@ -115,7 +115,7 @@ class Outgoing:
     def _drop(self, member: Member | None, reason: str) -> None:
         if member is None:
             return
-        _log.warning("dropped a peer: %s: %r", member, reason)
+        _log.warning("dropped a peer: %s: %.1000r", member, reason)
         self._transport.send(member.peer, [encode(Refusal(reason))])
         self._transport.drop(member.peer)
         self._members.leave(member.peer)

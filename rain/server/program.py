@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -62,12 +63,18 @@ class Server:
         self._started_at = self._loop.time()
         #: Set when the server is to end.
         self.stopped = asyncio.Event()
+        # First to come and last to go: an order to end, or another one, must not cut the cleaning up short.
+        self._heed_orders()
         self._identity = Identity.new()
         workdir = make_workdir(config.workdir)
         stack.callback(remove_workdir, workdir)
         self._stash = Stash(workdir)
         self._machine = ServerMachine(
-            secrets.randbits(63), version=VERSION, epoch_offset_s=time.time() - self._started_at
+            secrets.randbits(63),
+            version=VERSION,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            epoch_offset_s=time.time() - self._started_at,
         )
         self._context = new_context()
         stack.callback(close_context, self._context)
@@ -92,8 +99,6 @@ class Server:
 
     async def start(self) -> Started:
         """Listen, prove that strangers are refused, and write the access files. Raises RainException."""
-        # First: what somebody else started may end while this goes on.
-        self._heed_orders()
         data_port = self._holder.bind(self._config.host, 0)
         self._shell = self._make_shell(data_port)
         self._bind_control()

@@ -67,6 +67,8 @@ class ServerShell:
         self._welcome = welcome
         self._versions = versions
         self._members = Members()
+        #: Peers dropped in this batch: what else the batch has of them is not heard.
+        self._refused: set[bytes] = set()
         self._outgoing = Outgoing(self._members, stash, transport, on_terminate)
         #: Our own mistakes, counted and logged.
         self.faults = Faults()
@@ -74,7 +76,10 @@ class ServerShell:
     def batch(self, batch: Sequence[tuple[bytes, str, Sequence[Frame]]]) -> None:
         """Messages with their senders and the senders' roles, as the control endpoint received them in one turn."""
         events: list[Event] = []
+        self._refused.clear()
         for peer, role, frames in batch:
+            if peer in self._refused:
+                continue
             try:
                 self._read(peer, role, frames, events)
             except ProtocolViolation as violation:
@@ -137,7 +142,7 @@ class ServerShell:
             member = self._members.join(peer, Standing.MONITOR if role == "monitor" else Standing.CLIENT)
         welcome = msgspec.structs.replace(self._welcome, number=member.number, versions=versions)
         self._transport.send(peer, [encode(welcome)])
-        _log.info("%s joined: host=%r pid=%d rain=%r", member, hello.host, hello.pid, hello.versions.rain)
+        _log.info("%s joined: host=%.100r pid=%d rain=%.100r", member, hello.host, hello.pid, hello.versions.rain)
         if isinstance(hello, WorkerHello):
             events.append(
                 WorkerJoined(
@@ -168,9 +173,10 @@ class ServerShell:
 
     def _refuse(self, peer: bytes, reason: str) -> None:
         member = self._members.find(peer)
-        _log.warning("dropped a peer: %s: %r", member or "not a member", reason)
+        _log.warning("dropped a peer: %s: %.1000r", member or "not a member", reason)
         self._transport.send(peer, [encode(Refusal(reason))])
         self._transport.drop(peer)
+        self._refused.add(peer)
 
     def _step(self, events: list[Event]) -> None:
         if not events:

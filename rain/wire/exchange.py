@@ -93,12 +93,13 @@ class Exchange:
 
     async def get(self, session: int, objects: Sequence[int]) -> list[Arrival] | None:
         """What the holder has of the objects, in their order. None: the connection is lost."""
-        # What the answer will come to is not known before; a parcel never has more than a frame may.
-        await self._budget.take(DATA.frame_bytes)
+        # What the answer will come to is not known before, only what it cannot exceed.
+        limit = min(DATA.frame_bytes, len(objects) * MAX_PARCEL_OBJECT)
+        await self._budget.take(limit)
         try:
             answer = await self._ask(lambda number: Get(number, session, tuple(objects)))
         finally:
-            self._budget.give_back(DATA.frame_bytes)
+            self._budget.give_back(limit)
         if answer is None:
             return None
         parcel, payload = answer

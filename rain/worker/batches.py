@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rain.core.errors import InvariantViolation
 from rain.core.failure import Cause, Failure
 from rain.core.ids import object_name
 from rain.protocol.executor import Produced, Report, Run, RunInput, RunSpec, RunTask, TaskDone, TaskFailed
 from rain.worker.machine.effects import QueuedTask, RunBatch
 from rain.worker.machine.events import ExecutorReported
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
+
+#: Small inputs of one task beyond this are passed as files.
+MAX_TASK_INPUT_BYTES = 8 << 20
+#: A message to an executor is closed when it has grown to this.
+MAX_RUN_BYTES = 8 << 20
 
 
 class Batches:
     """Knows, of every task that an executor was given and did not report, where its outputs and inputs are."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._given: dict[int, dict[tuple[int, int], QueuedTask]] = {}
 
-    def run(self, order: RunBatch) -> Run:
-        """The message that has an executor run a batch."""
+    def run(self, order: RunBatch) -> Iterator[Run]:
+        """The messages that have an executor run a batch: one, unless its tasks bring very much along."""
         session = order.session
         given = self._given.setdefault(order.executor, {})
-        tasks = []
+        specs = tuple([RunSpec(session, number, spec) for number, spec in order.new_specs])
+        tasks: list[RunTask] = []
+        size = 0
         for queued in order.tasks:
             given[session, queued.task] = queued
+            inputs = self._inputs(session, queued.inputs)
+            size += len(queued.args) + sum([each.size for each in inputs if each.data is not None])
             tasks.append(
                 RunTask(
                     task=queued.task,
@@ -33,11 +44,14 @@ class Batches:
                     first_output=queued.first_output,
                     # Encoded from the view as it is, without a copy in between.
                     args=queued.args,  # type: ignore[arg-type]
-                    inputs=tuple([self._input(session, obj) for obj in queued.inputs]),
+                    inputs=inputs,
                 )
             )
-        specs = tuple(RunSpec(session, number, spec) for number, spec in order.new_specs)
-        return Run(session, specs, tuple(tasks))
+            if size > MAX_RUN_BYTES:
+                yield Run(session, specs, tuple(tasks))
+                specs, tasks, size = (), [], 0
+        if tasks:
+            yield Run(session, specs, tuple(tasks))
 
     def take(self, executor: int, report: Report) -> ExecutorReported:
         """Puts the results of a report into the store; a task whose results are not there has failed."""
@@ -61,14 +75,23 @@ class Batches:
         """The executor is gone."""
         self._given.pop(executor, None)
 
-    def _input(self, session: int, obj: int) -> RunInput:
-        stored = self._store.get(session, obj)
-        if stored is None:
-            raise InvariantViolation(f"{object_name(session, obj)} is an input of a task, but it is not in the store")
-        data = stored.data
-        if isinstance(data, bytes):
-            return RunInput(obj, stored.size, stored.content_type, data, None)
-        return RunInput(obj, stored.size, stored.content_type, None, str(data))
+    def _inputs(self, session: int, objects: tuple[int, ...]) -> tuple[RunInput, ...]:
+        room = MAX_TASK_INPUT_BYTES
+        inputs = []
+        for obj in objects:
+            stored = self._store.get(session, obj)
+            if stored is None:
+                name = object_name(session, obj)
+                raise InvariantViolation(f"{name} is an input of a task, but it is not in the store")
+            data = stored.data
+            if isinstance(data, bytes):
+                room -= stored.size
+                if room >= 0:
+                    inputs.append(RunInput(obj, stored.size, stored.content_type, data, None))
+                    continue
+            path = self._store.spill(session, obj)
+            inputs.append(RunInput(obj, stored.size, stored.content_type, None, str(path)))
+        return tuple(inputs)
 
     def _keep_results(self, session: int, queued: QueuedTask, ended: TaskDone) -> str | None:
         """What is wrong with the results; None when all are in the store with the sizes that were reported."""

@@ -50,12 +50,12 @@ class Observer(Protocol):
 
     def executor_reported(self, executor: int, report: Report) -> None: ...
 
-    def executor_ended(self, executor: int, ending: Ending) -> None: ...
+    def executor_ended(self, executor: int, ending: ProcessEnd) -> None: ...
 
     def forkserver_died(self) -> None: ...
 
 
-class Ending(msgspec.Struct, frozen=True):
+class ProcessEnd(msgspec.Struct, frozen=True):
     """How an executor ended: exit code or signal, tasks that it had begun, and its last words on standard error."""
 
     exit_code: int | None
@@ -183,7 +183,9 @@ class Executors:
         if not self._closing:
             self._remove_half_results(process.number)
             stderr = self._take_stderr(process.number)
-            self._observer.executor_ended(process.number, Ending(exited.exit_code, exited.signal, n_started, stderr))
+            self._observer.executor_ended(
+                process.number, ProcessEnd(exited.exit_code, exited.signal, n_started, stderr)
+            )
 
     def _remove_half_results(self, executor: int) -> None:
         """What the executor was writing into the store when it was killed."""

@@ -127,15 +127,13 @@ async def join(
     return joined
 
 
-def data_host(config: WorkerConfig) -> str:
-    """The address on which this worker serves data. Raises RainException.
+def own_address(server_host: str, server_port: int) -> str:
+    """The address of this machine from which the server is reached: loopback for one on loopback.
 
-    Without an explicit one: loopback for a server on loopback, else the address by which the server is reached.
+    Raises RainException.
     """
-    if config.host is not None:
-        return config.host
     try:
-        found = socket.getaddrinfo(config.server_host, config.server_port, type=socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(server_host, server_port, type=socket.SOCK_DGRAM)
         family, kind, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
         # Connecting a datagram socket sends nothing, it only chooses the way.
         with socket.socket(family, kind) as probe:
@@ -143,7 +141,7 @@ def data_host(config: WorkerConfig) -> str:
             host = str(probe.getsockname()[0])
     except OSError as error:
         raise RainException(
-            f"the server {config.server_host!r} cannot be reached from this machine ({error}): check the name, or give "
+            f"the server {server_host!r} cannot be reached from this machine ({error}): check the name, or give "
             "the address on which to listen: --listen ADDRESS"
         ) from None
     return "127.0.0.1" if ipaddress.ip_address(host.partition("%")[0]).is_loopback else host

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
-import signal
 import sys
 from contextlib import AsyncExitStack
-from typing import Any
 
 from rain.core.config import WorkerConfig
 from rain.core.errors import ProtocolViolation, RainException
@@ -21,20 +20,23 @@ from rain.wire.fetcher import Fetcher
 from rain.wire.gate import Gate
 from rain.wire.holder import Holder
 from rain.wire.keys import new_keypair
-from rain.worker.announce import Announcement, watch_lifeline
+from rain.worker.announce import Announcement
 from rain.worker.capacity import offer_of
+from rain.worker.ending import Ending
 from rain.worker.executors import Executors
 from rain.worker.folders import make_folders
 from rain.worker.forkserver import ForkserverProcess
-from rain.worker.joining import DataAddress, Joined, data_host, join
+from rain.worker.joining import DataAddress, Joined, join, own_address
 from rain.worker.logs import close_log, open_log
 from rain.worker.machine.machine import WorkerMachine
 from rain.worker.shell import WorkerShell
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 from rain.worker.transfers import Transfers
 
 _log = logging.getLogger("rain.worker")
 
+#: Who listens on these is reached by the address from which it reaches the server.
+EVERY_ADDRESS = ("0.0.0.0", "::")
 #: Role of all who may fetch from this worker; the server named their keys.
 _READER = "reader"
 
@@ -47,57 +49,13 @@ async def work(config: WorkerConfig, announcement: Announcement) -> None:
     ending = Ending()
     async with AsyncExitStack() as stack:
         ending.heed_orders(config, stack)
-        worker = Worker(config, announcement, ending, stack)
+        worker = WorkerProgram(config, announcement, ending, stack)
         await ending.or_done(worker.start())
         await ending.wait()
         _log.info("ending")
 
 
-class Ending:
-    """The one end of a worker: who orders it first decides how it is."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        #: None: the worker was told to end; else why it has to.
-        self._reason: asyncio.Future[str | None] = self._loop.create_future()
-
-    def order(self, reason: str | None = None) -> None:
-        """The worker is to end; only the first order counts."""
-        if not self._reason.done():
-            self._reason.set_result(reason)
-
-    async def wait(self) -> None:
-        """Returns when the worker was told to end. Raises RainException when it has to."""
-        reason = await asyncio.shield(self._reason)
-        if reason is not None:
-            raise RainException(f"this worker ends: {reason}")
-
-    async def or_done(self, starting: Any) -> None:
-        """Waits for a coroutine, unless the end is ordered before; then it is cancelled."""
-        task = asyncio.ensure_future(starting)
-        await asyncio.wait([task, self._reason], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
-
-    def heed_orders(self, config: WorkerConfig, stack: AsyncExitStack) -> None:
-        """Signals, the end of the starter, and our own mistakes end the worker."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self._loop.add_signal_handler(number, self.order)
-            stack.callback(self._loop.remove_signal_handler, number)
-        if config.lifeline_fd is not None:
-            watch_lifeline(self._loop, config.lifeline_fd, self.order)
-        self._loop.set_exception_handler(self._mistake)
-
-    def _mistake(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        _log.error("a mistake of the worker itself: %s", context.get("message"), exc_info=error)
-        self.order(f"it made a mistake, see its log: {error!r}")
-
-
-class Worker:
+class WorkerProgram:
     """A worker from its start to its end; `stack` undoes in reverse order what it does."""
 
     def __init__(self, config: WorkerConfig, announcement: Announcement, ending: Ending, stack: AsyncExitStack) -> None:
@@ -115,15 +73,16 @@ class Worker:
         stack.callback(folders.remove)
         forkserver = ForkserverProcess(folders)
         stack.callback(forkserver.end)
-        store = Store(folders.store)
+        store = ObjectStore(folders.store)
         context = new_context()
         stack.callback(close_context, context)
         holder, gate, data = self._open_data_endpoint(context, store)
+        # Before anybody is told where to knock.
+        await holder.self_check()
         joined = await join(config, context, offer, data, on_batch=self._server_said, on_lost=self._server_lost)
         stack.callback(joined.link.close)
         for key in joined.welcome.data_readers:
             gate.allow(key.encode(), _READER)
-        await holder.self_check()
         fetcher = Fetcher(context, joined.keypair, folders.store)
         stack.callback(fetcher.close)
         fetcher.learn([_server_endpoint(joined.welcome, config)])
@@ -138,17 +97,19 @@ class Worker:
         _log.info("joined as %s: cpus=%d folder=%s", joined.name, offer.cpus // UNIT, folders.root)
         joined.listen()
 
-    def _open_data_endpoint(self, context: Context, store: Store) -> tuple[Holder, Gate, DataAddress]:
+    def _open_data_endpoint(self, context: Context, store: ObjectStore) -> tuple[Holder, Gate, DataAddress]:
         gate = Gate(context)
         self._stack.callback(gate.close)
         keypair = new_keypair()
         holder = Holder(context, gate, keypair, store.get, roles=(_READER,))
         self._stack.callback(holder.close)
-        host = data_host(self._config)
-        self._data_port = holder.bind(host, self._config.port)
+        config = self._config
+        shown = config.host if config.host not in EVERY_ADDRESS else None
+        host = shown or own_address(config.server_host, config.server_port)
+        self._data_port = holder.bind(config.host or host, config.port)
         return holder, gate, DataAddress(host, self._data_port, keypair.public.decode())
 
-    def _make_shell(self, joined: Joined, store: Store, offer: Offer) -> WorkerShell:
+    def _make_shell(self, joined: Joined, store: ObjectStore, offer: Offer) -> WorkerShell:
         def send(data: bytes) -> None:
             joined.link.send([data])
 
@@ -166,6 +127,9 @@ class Worker:
             self._announcement.ready(self._data_port)
         except RainException as error:
             self._ending.order(str(error))
+        # What is there now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
 
     def _server_said(self, batch: list[Frames]) -> None:
         assert self._shell is not None, "messages are handed over once the shell listens"

@@ -14,7 +14,7 @@ from rain.core.ids import object_name
 from rain.protocol.codec import encode
 from rain.protocol.worker import Done, FromWorker
 from rain.worker.machine.effects import ReportDone
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 
 #: Results wait at most this long for others to travel with.
 HOLD_S = 0.001
@@ -61,7 +61,7 @@ class _Joined:
 class Reports:
     """The way out to the server; `send` takes one encoded message."""
 
-    def __init__(self, store: Store, send: Callable[[bytes], None]) -> None:
+    def __init__(self, store: ObjectStore, send: Callable[[bytes], None]) -> None:
         self._store = store
         self._send = send
         self._loop = asyncio.get_running_loop()

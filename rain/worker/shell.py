@@ -14,7 +14,7 @@ from rain.core.liveness import Tick
 from rain.protocol.executor import ForgetSession, Report, ToExecutor
 from rain.protocol.worker import Compute, FromServer
 from rain.worker.batches import Batches
-from rain.worker.executors import Ending
+from rain.worker.executors import ProcessEnd
 from rain.worker.machine.effects import (
     CloseSessionStore,
     Complain,
@@ -32,7 +32,7 @@ from rain.worker.machine.effects import (
 from rain.worker.machine.events import Event, ExecutorEnded, ExecutorReady, ServerSaid
 from rain.worker.reports import Reports
 from rain.worker.sources import store_inline_sources
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 from rain.worker.transfers import Transfers
 
 _log = logging.getLogger("rain.worker")
@@ -75,7 +75,7 @@ class WorkerShell:
     def __init__(
         self,
         machine: Decider,
-        store: Store,
+        store: ObjectStore,
         *,
         send: Callable[[bytes], None],
         on_ready: Callable[[], None],
@@ -133,7 +133,7 @@ class WorkerShell:
         """Tasks of an executor ended."""
         self.post(self._batches.take(executor, report))
 
-    def executor_ended(self, executor: int, ending: Ending) -> None:
+    def executor_ended(self, executor: int, ending: ProcessEnd) -> None:
         """Nothing is left of an executor."""
         self._batches.forget_executor(executor)
         event = ExecutorEnded(executor, ending.exit_code, ending.signal, ending.n_started, ending.stderr)
@@ -166,7 +166,8 @@ class WorkerShell:
     def _do(self, effect: Effect) -> None:
         match effect:
             case RunBatch():
-                self._processes.send(effect.executor, self._batches.run(effect))
+                for message in self._batches.run(effect):
+                    self._processes.send(effect.executor, message)
             case ReportDone():
                 self._reports.report(effect)
             case Fetch():

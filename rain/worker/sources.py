@@ -5,10 +5,10 @@ from __future__ import annotations
 from rain.core.errors import ProtocolViolation
 from rain.protocol.columns import unpack
 from rain.protocol.worker import Compute
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 
 
-def store_inline_sources(message: Compute, store: Store) -> None:
+def store_inline_sources(message: Compute, store: ObjectStore) -> None:
     """Puts the inline sources of the message into the store. Raises ProtocolViolation, with nothing changed."""
     if not len(message.source):
         return

@@ -14,13 +14,12 @@ from pathlib import Path
 
 from rain.core.ids import object_name, session_name
 from rain.wire.holder import Stored
+from rain.wire.incoming import OBJECT_MODE, PartFile
 
 _log = logging.getLogger("rain.worker.store")
 
-OBJECT_MODE = 0o444
 
-
-class Store:
+class ObjectStore:
     """Objects by session and number; `folder` belongs to the store and to those who put files for it there."""
 
     def __init__(self, folder: Path) -> None:
@@ -70,6 +69,26 @@ class Store:
             data = path
         self._put(session, obj, Stored(original.size, content_type or original.content_type, data))
         return original.size
+
+    def spill(self, session: int, obj: int) -> Path | None:
+        """The file of an object, which is written now if it was only in memory; None when the object is not here.
+
+        Raises OSError when it cannot be written.
+        """
+        stored = self.get(session, obj)
+        if stored is None:
+            return None
+        if isinstance(stored.data, Path):
+            return stored.data
+        path = self.path(session, obj)
+        part = PartFile(path, stored.size)
+        try:
+            part.write(stored.data, 0)
+            part.publish()
+        finally:
+            part.close()
+        self._put(session, obj, Stored(stored.size, stored.content_type, path))
+        return path
 
     def discard(self, session: int, objects: Iterable[int]) -> None:
         """Removes objects; those that are not here are fine, and so are files that never became objects."""

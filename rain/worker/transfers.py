@@ -14,7 +14,7 @@ from rain.protocol.transfer import MAX_PARCEL_OBJECT
 from rain.wire.holder import Stored
 from rain.worker.machine.effects import Fetch
 from rain.worker.machine.events import Event, InputsArrived, InputsUnavailable
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 
 
 class Source(Protocol):
@@ -28,7 +28,7 @@ class Source(Protocol):
 class Transfers:
     """Carries out `Fetch` orders; every object is answered once, unless its session is closed before."""
 
-    def __init__(self, source: Source, store: Store, post: Callable[[Event], None]) -> None:
+    def __init__(self, source: Source, store: ObjectStore, post: Callable[[Event], None]) -> None:
         self._source = source
         self._store = store
         self._post = post

@@ -40,6 +40,8 @@ class StandInServer:
         self.hello: WorkerHello | None = None
         self.heard: list[FromWorker] = []
         self.is_gone = False
+        #: No answer to hello.
+        self.is_mute = False
         #: Sent instead of a welcome.
         self.answer: msgspec.Struct | None = None
         self._changed = asyncio.Event()
@@ -124,7 +126,8 @@ class StandInServer:
             data_port=self._data_port,
             data_key=self.keypair.public.decode(),
         )
-        self.say(self.answer or welcome)
+        if not self.is_mute:
+            self.say(self.answer or welcome)
 
     def _gone(self, peer: bytes) -> None:
         self.is_gone = True

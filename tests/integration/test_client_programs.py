@@ -176,6 +176,17 @@ def test_later_submits_read_kept_objects_and_constants_of_earlier_ones(session: 
     assert str(session.compute(second, timeout=LIMIT_S)) == "c1c"
 
 
+def test_a_large_constant_is_read_by_later_submits_while_earlier_ones_run(session: Session) -> None:
+    large = blob(bytes(1 << 20))
+    hold = tasks.sleep(blob("x"), 0.3)
+    tasks.concat(hold, large)
+    session.submit()
+    for _ in range(3):
+        assert session.compute(tasks.concat(large, blob("1")), timeout=LIMIT_S).size == (1 << 20) + 1
+    session.wait_all(timeout=LIMIT_S)
+    assert session.compute(tasks.concat(large), timeout=LIMIT_S).size == 1 << 20
+
+
 def test_an_object_that_is_unkept_before_the_submit_that_reads_it_is_still_there(session: Session) -> None:
     first = tasks.concat(blob("data"))
     first.output.keep()

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-import rain as rain_package
 from rain.client import Client, blob, tasks
+from rain.deploy.ended import wait_ended
+from rain.deploy.local import LocalCluster
 from tests.integration.command_line import path_with_stand_ins, rain, rain_json, running, write_script
 
 
@@ -35,7 +36,7 @@ def test_after_rain_run_the_hello_world_runs_and_stop_leaves_nothing() -> None:
         assert hello(address) == "Hello world!"
         processes = processes_of(address)
         assert len(processes) > 2
-    assert not [process for process in processes if process.is_running()]
+    assert wait_ended([process.pid for process in processes], 0) == []
     assert not list((Path(os.environ["XDG_RUNTIME_DIR"]) / "rain").glob("*.json"))
 
 
@@ -81,17 +82,15 @@ def test_a_second_worker_joins_in_the_background() -> None:
         assert len(rain_json("workers", address)) == 2
 
 
-def test_a_worker_runs_in_the_foreground_until_its_server_stops(tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    os.mkfifo(ready)
+def test_a_worker_runs_in_the_foreground_until_its_server_stops() -> None:
     with running("--local-workers", "0") as address:
-        command = [sys.executable, "-m", "rain.cli.main", "worker", address, "--cpus", "1", "--ready-file", str(ready)]
+        command = [sys.executable, "-m", "rain.cli.main", "worker", address, "--cpus", "1"]
         worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            assert ready.read_text() == "ready\n"
             assert hello(address) == "Hello world!"
         except BaseException:
             worker.kill()
+            worker.wait()
             raise
     worker.wait(10)
 
@@ -124,11 +123,11 @@ def test_inside_a_slurm_job_each_of_its_hosts_gets_a_worker(tmp_path: Path) -> N
 
 
 def test_stop_all_ends_embedded_clusters_too() -> None:
-    with rain_package.local(workers=1, cpus=1) as cluster:
+    with LocalCluster(workers=1, cpus=1) as cluster:
         pids = cluster.worker_pids
         said = rain("stop", "--all")
         assert str(cluster.port) in said
-        assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+        assert wait_ended(pids, 0) == []
     assert rain_json("ps") == []
 
 

@@ -59,8 +59,7 @@ class WorkerProcess:
 
     async def report(self) -> StartReport:
         """What the worker says to its starter."""
-        with open(self._ready, closefd=False) as pipe:  # noqa: ASYNC230, PTH123: a pipe, read in a thread
-            said = await asyncio.to_thread(pipe.readline)
+        said = await asyncio.to_thread(os.read, self._ready, 65536)
         return msgspec.json.decode(said, type=StartReport)
 
     def tree(self) -> list[psutil.Process]:
@@ -295,6 +294,46 @@ def refused_start(config: WorkerConfig, folder: Path) -> tuple[str, int, str]:
     result = asyncio.run(main())
     assert not (folder / "work").exists() or list((folder / "work").iterdir()) == []
     return result
+
+
+def test_a_worker_that_listens_everywhere_is_known_by_the_address_of_its_way_to_the_server(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with stand_in_server(tmp_path) as server:
+            worker = WorkerProcess(
+                WorkerConfig(
+                    server_port=server.port,
+                    access=str(server.access),
+                    cpus=1,
+                    host="0.0.0.0",
+                    workdir=str(tmp_path / "work"),
+                )
+            )
+            try:
+                assert isinstance(await worker.report(), Started)
+                assert server.hello is not None
+                assert server.hello.data_host == "127.0.0.1"
+                worker.process.terminate()
+                assert await worker.exit_code() == 0
+            finally:
+                worker.close()
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_is_told_to_end_while_it_starts_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with stand_in_server(tmp_path) as server:
+            server.is_mute = True
+            async with worker_of(server, tmp_path) as world:
+                await server.until(lambda: server.hello is not None, "the worker should say hello")
+                world.worker.drop_lifeline()
+                report = await world.worker.report()
+                assert isinstance(report, StartFailed)
+                assert "told to end" in report.reason
+                assert await world.worker.exit_code() == 0
+                assert list((tmp_path / "work").iterdir()) == []
+
+    asyncio.run(main())
 
 
 def test_a_refusal_is_shown_in_the_servers_words(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rain.protocol.executor import MAX_PIPE_RESULT, Produced, TaskDone, TaskFail
 from rain.worker.machine.effects import QueuedTask, RunBatch
 from rain.worker.machine.events import ExecutorEnded, ExecutorReady, ExecutorReported
 from tests.sim.timeline import Link
-from tests.sim.workload import Blob, Graph
+from tests.sim.workload import Blob, Graph, PlannedTask
 
 if TYPE_CHECKING:
     from tests.sim.worker import ModelWorker
@@ -85,7 +85,18 @@ class ModelExecutor:
         if task.attempt < planned.hangs_below:
             return
         inputs = [self._read(session, task, obj) for obj in task.inputs]
+        if task.attempt >= planned.raises_below and planned.passes_input is None:
+            blobs = graph.run(planned, bytes(task.args), inputs)
+            self._world.timeline.after(0.7 * planned.duration_s, lambda: self._write(session, planned, blobs))
         self._world.timeline.after(planned.duration_s, lambda: self._end(session, graph, task, inputs))
+
+    def _write(self, session: int, planned: PlannedTask, blobs: list[Blob]) -> None:
+        """Large results are files before their task is done."""
+        if not self.is_alive:
+            return
+        for obj, blob in zip(planned.outputs, blobs, strict=True):
+            if blob.size > MAX_PIPE_RESULT:
+                self._worker.store[(session, obj)] = blob
 
     def _read(self, session: int, task: QueuedTask, obj: int) -> Blob:
         blob = self._worker.store.get((session, obj))
@@ -108,9 +119,7 @@ class ModelExecutor:
         else:
             blobs = graph.run(planned, bytes(task.args), inputs)
             for obj, blob in zip(planned.outputs, blobs, strict=True):
-                if blob.size > MAX_PIPE_RESULT and planned.passes_input is None:
-                    self._worker.store[(session, obj)] = blob
-                else:
+                if blob.size <= MAX_PIPE_RESULT or planned.passes_input is not None:
                     self.results[(session, obj)] = blob
             produced = tuple(Produced(size=blob.size, same_as_input=planned.passes_input) for blob in blobs)
             self._ended.append((session, TaskDone(task.task, task.attempt, duration_us, produced)))

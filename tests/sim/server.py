@@ -11,9 +11,9 @@ import msgspec
 from rain.core.errors import InvariantViolation
 from rain.core.ids import object_name
 from rain.core.liveness import Tick
-from rain.protocol.client import Submit, Upload
+from rain.protocol.client import ClientAlive, ServerAlive, Submit, Upload
 from rain.protocol.columns import column, unpack
-from rain.protocol.worker import Done, Failed, FromWorker, Unavailable
+from rain.protocol.worker import Done, Failed, FromWorker, ServerPing, Unavailable, WorkerPong
 from rain.server.machine import invariants
 from rain.server.machine.effects import (
     CloseStash,
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 TICK_S = 1.0
+
+
+def _is_heartbeat(happened: Event | Effect) -> bool:
+    """Nothing but a sign of life, or a look at the clock."""
+    message = getattr(happened, "message", happened)
+    return isinstance(message, Tick | WorkerPong | ClientAlive | ServerAlive | ServerPing)
 
 
 class ModelServer:
@@ -103,7 +109,8 @@ class ModelServer:
             if not isinstance(event, Tick):
                 self.world.log("server", event)
         effects = self.machine.handle(events, self.world.timeline.now)
-        invariants.check(self.machine.state)
+        if not (all(map(_is_heartbeat, events)) and all(map(_is_heartbeat, effects))):
+            invariants.check(self.machine.state)
         for effect in effects:
             self.world.log("server", effect)
             self._carry_out(effect)
@@ -197,5 +204,3 @@ class ModelServer:
     def _close(self, table: dict[tuple[int, int], Blob] | dict[tuple[int, int], bytes], session: int) -> None:
         for key in [key for key in table if key[0] == session]:
             del table[key]
-
-

@@ -61,6 +61,8 @@ class ModelWorker:
         self.store: dict[tuple[int, int], Blob] = {}
         self.executors: dict[int, ModelExecutor] = {}
         self.is_alive = True
+        #: The server listens to it no more; it does not know yet.
+        self.is_given_up = False
         #: Silent until then: nothing is handled or sent, as after SIGSTOP.
         self.frozen_until = 0.0
         self._inbox: list[object] = []
@@ -101,6 +103,7 @@ class ModelWorker:
 
     def lost_connection(self) -> None:
         """The server listens to this worker no more; it finds out, and ends."""
+        self.is_given_up = True
         self.up.cut()
         self.down.cut()
         self.world.timeline.after(self.world.random.uniform(0.0, 3.0), self.end)

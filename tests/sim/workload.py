@@ -152,7 +152,7 @@ class Graph:
             submit.constants.append(obj)
             usable.append(obj)
         shape = random.choice(("flat", "chains", "tree", "layers", "diamonds", "random"))
-        for index in range(random.choice((3, 10, 30, 60))):
+        for index in range(random.choice((3, 10, 20, 40))):
             self._add_task(submit, self._choose_inputs(shape, index, submit, usable))
         submit.n_objects = len(self.blobs) - n_objects
         share = random.choice((0.1, 0.5, 1.0))
@@ -210,7 +210,5 @@ class Graph:
         )
         submit.tasks.append(task)
         self.tasks.append(task)
-        for obj, blob in zip(
-            task.outputs, self.run(task, task.args, [self.blobs[obj] for obj in inputs]), strict=True
-        ):
+        for obj, blob in zip(task.outputs, self.run(task, task.args, [self.blobs[obj] for obj in inputs]), strict=True):
             self.blobs[obj] = blob

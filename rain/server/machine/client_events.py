@@ -30,7 +30,7 @@ from rain.server.machine.effects import CloseStash, Terminate
 from rain.server.machine.failures import fail_session
 from rain.server.machine.snapshot import object_news, server_info, task_news
 from rain.server.machine.stages import ASSIGNED
-from rain.server.machine.state import Client, PendingLocate, PendingWait, Session, State
+from rain.server.machine.state import ConnectedClient, PendingLocate, PendingWait, ServerSession, ServerState
 from rain.server.machine.submit_checks import SubmitRefused, check_meaning
 from rain.server.machine.submit_parts import check_form
 from rain.server.machine.tables import KEPT
@@ -38,11 +38,11 @@ from rain.server.machine.transitions import forget, is_forgettable, release, sto
 from rain.server.machine.waiters import start_locate, start_wait
 
 
-def open_session(state: State, client: Client, message: OpenSession) -> None:
+def open_session(state: ServerState, client: ConnectedClient, message: OpenSession) -> None:
     """Makes a session; it gets the next number."""
     state.last_session += 1
     number = state.last_session
-    state.sessions[number] = Session(
+    state.sessions[number] = ServerSession(
         number=number,
         client=client.number,
         name=message.name,
@@ -53,14 +53,14 @@ def open_session(state: State, client: Client, message: OpenSession) -> None:
     state.outbox.tell_client(client.number, SessionOpened(message.request, number))
 
 
-def close_session(state: State, client: Client, message: CloseSession) -> None:
+def close_session(state: ServerState, client: ConnectedClient, message: CloseSession) -> None:
     """Ends a session of this client; one that is gone is fine."""
     if message.session in client.sessions:
         end_session(state, message.session)
     state.outbox.tell_client(client.number, Ack(message.request))
 
 
-def end_session(state: State, number: int) -> None:
+def end_session(state: ServerState, number: int) -> None:
     """The session is no more: its tasks stop, its data goes, who waited for it is told."""
     session = state.sessions.pop(number, None)
     if session is None:
@@ -83,7 +83,7 @@ def end_session(state: State, number: int) -> None:
     state.outbox.say_last(CloseStash(number))
 
 
-def _count_off_assigned(state: State, session: Session) -> None:
+def _count_off_assigned(state: ServerState, session: ServerSession) -> None:
     """The tasks of a session that ended are not outstanding any more."""
     tasks = session.tasks
     task = tasks.stage.find(ASSIGNED)
@@ -92,14 +92,14 @@ def _count_off_assigned(state: State, session: Session) -> None:
         task = tasks.stage.find(ASSIGNED, task + 1)
 
 
-def upload(state: State, client: Client, message: Upload) -> None:
+def upload(state: ServerState, client: ConnectedClient, message: Upload) -> None:
     """Notes that the bytes of a large constant are coming into the stash; the submit that names it comes after."""
     session = _session(state, client, message.session)
     if session is not None:
         session.uploads[message.object] = message.total
 
 
-def submit(state: State, client: Client, message: Submit) -> None:
+def submit(state: ServerState, client: ConnectedClient, message: Submit) -> None:
     """Collects the parts of a submit; with the last one all are committed, or the session fails and nothing changes.
 
     Raises ProtocolViolation when a part is wrong in form.
@@ -121,7 +121,7 @@ def submit(state: State, client: Client, message: Submit) -> None:
     commit(state, session, parts)
 
 
-def unkeep(state: State, client: Client, message: Unkeep) -> None:
+def unkeep(state: ServerState, client: ConnectedClient, message: Unkeep) -> None:
     """The client does not want these objects any more; those that nobody else needs are released."""
     objects = unpack("I", message.objects, "objects")
     session = _session(state, client, message.session)
@@ -140,7 +140,7 @@ def unkeep(state: State, client: Client, message: Unkeep) -> None:
             forget(state, session, producer)
 
 
-def wait(state: State, client: Client, message: Wait) -> None:
+def wait(state: ServerState, client: ConnectedClient, message: Wait) -> None:
     """Answers when the tasks are done, or any of them where `some`."""
     tasks = None if message.all_tasks else unpack("I", message.tasks, "tasks")
     session = _session_or_answer(state, client, message.session, message.request)
@@ -154,7 +154,7 @@ def wait(state: State, client: Client, message: Wait) -> None:
     if message.some and tasks is None:
         tasks = array("I", range(n_tasks))
     some = _runs(tasks) if message.some and tasks is not None else None
-    start_wait(state, session, PendingWait(client.number, message.request, session.number, tasks, n_tasks, some))
+    start_wait(state, session, PendingWait(client.number, message.request, tasks, n_tasks, some))
 
 
 def _runs(tasks: array[int]) -> list[tuple[int, int]]:
@@ -170,7 +170,7 @@ def _runs(tasks: array[int]) -> list[tuple[int, int]]:
     return [*runs, (first, stop)] if first >= 0 else runs
 
 
-def unwait(state: State, client: Client, message: Unwait) -> None:
+def unwait(state: ServerState, client: ConnectedClient, message: Unwait) -> None:
     """Forgets a wait or a request for locations of this client."""
     for number in client.sessions:
         session = state.sessions[number]
@@ -178,16 +178,16 @@ def unwait(state: State, client: Client, message: Unwait) -> None:
         session.locates = [locate for locate in session.locates if locate.request != message.request]
 
 
-def locate(state: State, client: Client, message: Locate) -> None:
+def locate(state: ServerState, client: ConnectedClient, message: Locate) -> None:
     """Answers when all the objects exist, or when it is clear that one will not."""
     objects = unpack("I", message.objects, "objects")
     session = _session_or_answer(state, client, message.session, message.request)
     if session is None or _names_unknown_object(state, client, session, objects, message.request):
         return
-    start_locate(state, session, PendingLocate(client.number, message.request, session.number, objects))
+    start_locate(state, session, PendingLocate(client.number, message.request, objects))
 
 
-def query_tasks(state: State, client: Client, message: QueryTasks) -> None:
+def query_tasks(state: ServerState, client: ConnectedClient, message: QueryTasks) -> None:
     """Answers with the present state of tasks."""
     tasks = unpack("I", message.tasks, "tasks")
     session = _session_or_answer(state, client, message.session, message.request)
@@ -200,7 +200,7 @@ def query_tasks(state: State, client: Client, message: QueryTasks) -> None:
     state.outbox.tell_client(client.number, task_news(state, session, message.request, tasks))
 
 
-def query_objects(state: State, client: Client, message: QueryObjects) -> None:
+def query_objects(state: ServerState, client: ConnectedClient, message: QueryObjects) -> None:
     """Answers with the present state of objects."""
     objects = unpack("I", message.objects, "objects")
     session = _session_or_answer(state, client, message.session, message.request)
@@ -209,7 +209,7 @@ def query_objects(state: State, client: Client, message: QueryObjects) -> None:
     state.outbox.tell_client(client.number, object_news(session, message.request, objects))
 
 
-def cancel_tasks(state: State, client: Client, message: CancelTasks) -> None:
+def cancel_tasks(state: ServerState, client: ConnectedClient, message: CancelTasks) -> None:
     """Stops tasks and everything that depends on them."""
     tasks = unpack("I", message.tasks, "tasks")
     session = _session_or_answer(state, client, message.session, message.request)
@@ -221,12 +221,12 @@ def cancel_tasks(state: State, client: Client, message: CancelTasks) -> None:
     state.outbox.tell_client(client.number, Ack(message.request))
 
 
-def query_server(state: State, client: Client, message: QueryServer) -> None:
+def query_server(state: ServerState, client: ConnectedClient, message: QueryServer) -> None:
     """Answers with what `rain status` shows."""
     state.outbox.tell_client(client.number, server_info(state, message.request))
 
 
-def shutdown(state: State, client: Client, message: Shutdown) -> None:
+def shutdown(state: ServerState, client: ConnectedClient, message: Shutdown) -> None:
     """Ends all workers and the server."""
     state.outbox.tell_client(client.number, Ack(message.request))
     if state.stopping:
@@ -237,7 +237,7 @@ def shutdown(state: State, client: Client, message: Shutdown) -> None:
     state.outbox.say_last(Terminate())
 
 
-def client_lost(state: State, number: int) -> None:
+def client_lost(state: ServerState, number: int) -> None:
     """The client is gone: its sessions end, at once or when their time is over."""
     client = state.clients.pop(number, None)
     if client is None:
@@ -252,11 +252,11 @@ def client_lost(state: State, number: int) -> None:
             end_session(state, session_number)
 
 
-def _session(state: State, client: Client, number: int) -> Session | None:
+def _session(state: ServerState, client: ConnectedClient, number: int) -> ServerSession | None:
     return state.sessions[number] if number in client.sessions else None
 
 
-def _session_or_answer(state: State, client: Client, number: int, request: int) -> Session | None:
+def _session_or_answer(state: ServerState, client: ConnectedClient, number: int, request: int) -> ServerSession | None:
     session = _session(state, client, number)
     if session is None:
         text = f"{session_name(number)} is not an open session of this client."
@@ -264,7 +264,9 @@ def _session_or_answer(state: State, client: Client, number: int, request: int) 
     return session
 
 
-def _names_unknown_object(state: State, client: Client, session: Session, objects: array[int], request: int) -> bool:
+def _names_unknown_object(
+    state: ServerState, client: ConnectedClient, session: ServerSession, objects: array[int], request: int
+) -> bool:
     if not objects or max(objects) < len(session.objects):
         return False
     text = f"{object_name(session.number, max(objects))} was not submitted, there are {len(session.objects)} objects."

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from array import array
 
-from rain.core.ids import NONE
 from rain.server.machine.finish import type_number
-from rain.server.machine.stages import CANCELLED, FAILED, FINISHED, READY
-from rain.server.machine.state import Session, State
+from rain.server.machine.stages import FINISHED, READY
+from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.submit_parts import Part
 from rain.server.machine.tables import AVAILABLE, CONSTANT, KEPT, STASHED
-from rain.server.machine.transitions import make_available, release, stop_with_readers
+from rain.server.machine.transitions import culprit_of, make_available, release, stop_with_readers
 
 
-def commit(state: State, session: Session, parts: list[Part]) -> None:
+def commit(state: ServerState, session: ServerSession, parts: list[Part]) -> None:
     """Adds the parts to the session; tasks without missing inputs are READY."""
     doomed: dict[int, int] = {}
     for part in parts:
@@ -39,7 +38,7 @@ def commit(state: State, session: Session, parts: list[Part]) -> None:
             session.uploads.pop(obj, None)
 
 
-def _add_specs(state: State, session: Session, part: Part) -> None:
+def _add_specs(state: ServerState, session: ServerSession, part: Part) -> None:
     for spec in part.specs:
         session.specs.append(spec)
         session.spec_class.append(state.classes.number(spec.request))
@@ -48,7 +47,7 @@ def _add_specs(state: State, session: Session, part: Part) -> None:
         session.spec_mean_us.append(0.0)
 
 
-def _set_producers(session: Session, part: Part) -> None:
+def _set_producers(session: ServerSession, part: Part) -> None:
     producer, first = session.objects.producer, part.first_object
     makers = range(part.first_task, part.first_task + part.n_tasks)
     if part.outputs is part.first_output:
@@ -64,7 +63,7 @@ def _set_producers(session: Session, part: Part) -> None:
             producer[output] = task
 
 
-def _set_kept(session: Session, part: Part) -> None:
+def _set_kept(session: ServerSession, part: Part) -> None:
     flags, first = session.objects.flags, part.first_object
     if part.n_objects and part.kept == array("I", range(first, first + part.n_objects)):
         flags[first : first + part.n_objects] = bytes((KEPT,)) * part.n_objects
@@ -73,7 +72,7 @@ def _set_kept(session: Session, part: Part) -> None:
         flags[obj] |= KEPT
 
 
-def _set_constants(session: Session, part: Part) -> None:
+def _set_constants(session: ServerSession, part: Part) -> None:
     objects = session.objects
     numbers = [type_number(session, content_type) for content_type in part.content_types]
     for obj, size, content_type in zip(part.constants, part.constant_size, part.constant_type, strict=True):
@@ -84,7 +83,7 @@ def _set_constants(session: Session, part: Part) -> None:
             make_available(session, obj)
 
 
-def _link_inputs(session: Session, part: Part, doomed: dict[int, int]) -> None:
+def _link_inputs(session: ServerSession, part: Part, doomed: dict[int, int]) -> None:
     """Enters the part's tasks among the readers of their inputs, and counts what they miss.
 
     `doomed`: tasks that read what will never be made, and the failed task that is to blame (NONE: it was cancelled).
@@ -107,17 +106,10 @@ def _link_inputs(session: Session, part: Part, doomed: dict[int, int]) -> None:
             task = edge_task[edge]
             missing[task] += 1
             if stage[producer[obj]] > FINISHED:
-                doomed[task] = _culprit(session, producer[obj])
+                doomed[task] = culprit_of(session, producer[obj])
 
 
-def _culprit(session: Session, task: int) -> int:
-    stage = session.tasks.stage[task]
-    if stage == FAILED:
-        return task
-    return session.tasks.culprit[task] if stage == CANCELLED else NONE
-
-
-def _make_ready(session: Session, part: Part) -> None:
+def _make_ready(session: ServerSession, part: Part) -> None:
     tasks = session.tasks
     first, stop = part.first_task, part.first_task + part.n_tasks
     missing, stage = tasks.missing, tasks.stage

@@ -9,7 +9,7 @@ from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES, Peer
 from rain.protocol.columns import column
 from rain.protocol.worker import Compute, NumberedSpec
 from rain.server.machine.effects import SendCompute
-from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import AVAILABLE, STASHED
 from rain.server.machine.transitions import add_holder
 from rain.server.machine.waiters import content_type_of
@@ -28,7 +28,7 @@ class _Sources:
         self.budget = MAX_PART_BYTES
 
 
-def compose(state: State, worker: Worker, session: Session, tasks: array[int]) -> None:
+def compose(state: ServerState, worker: Worker, session: ServerSession, tasks: array[int]) -> None:
     """Orders the message that gives these tasks, in this order, to the worker."""
     table = session.tasks
     first, n = tasks[0], len(tasks)
@@ -69,20 +69,22 @@ def compose(state: State, worker: Worker, session: Session, tasks: array[int]) -
     state.outbox.say(SendCompute(worker.number, compute))
 
 
-def _new_specs(session: Session, worker: Worker, numbers: array[int]) -> tuple[NumberedSpec, ...]:
+def _new_specs(session: ServerSession, worker: Worker, numbers: array[int]) -> tuple[NumberedSpec, ...]:
     told = worker.specs_told.setdefault(session.number, set())
     new = sorted(set(numbers) - told)
     told.update(new)
     return tuple(NumberedSpec(number, session.specs[number]) for number in new)
 
 
-def _new_peers(state: State, worker: Worker, holders: array[int]) -> tuple[Peer, ...]:
+def _new_peers(state: ServerState, worker: Worker, holders: array[int]) -> tuple[Peer, ...]:
     new = sorted(set(holders) - worker.peers_told - {SERVER})
     worker.peers_told.update(new)
     return tuple(state.workers[number].peer for number in new)
 
 
-def _find_sources(state: State, worker: Worker, session: Session, inputs: array[int], sources: _Sources) -> None:
+def _find_sources(
+    state: ServerState, worker: Worker, session: ServerSession, inputs: array[int], sources: _Sources
+) -> None:
     """Names every input that the worker has not got and does not make itself; once each."""
     objects = session.objects
     flags, holder, number = objects.flags, objects.holder, worker.number
@@ -103,7 +105,7 @@ def _find_sources(state: State, worker: Worker, session: Session, inputs: array[
             sources.inline.append(0)
 
 
-def _holder_for(state: State, session: Session, obj: int, worker: int) -> int:
+def _holder_for(state: ServerState, session: ServerSession, obj: int, worker: int) -> int:
     """One of the holders, by a hash, so that many needers ask different ones."""
     objects = session.objects
     candidates = [SERVER] if objects.flags[obj] & STASHED else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rain.core.liveness import Tick as Tick
+from rain.core.liveness import Tick as Tick  # noqa: PLC0414 - one of the events below, for who imports them from here
 from rain.core.resources import Offer
 from rain.protocol.client import FromClient
 from rain.protocol.worker import FromWorker

@@ -6,7 +6,7 @@ from rain.core.failure import Cause, Failure
 from rain.core.ids import NONE, task_name
 from rain.protocol.client import SessionFailed
 from rain.server.machine.stages import FAILED, FINISHED
-from rain.server.machine.state import MAX_FULL_FAILURES, FailedTask, Session, State
+from rain.server.machine.state import MAX_FULL_FAILURES, FailedTask, ServerSession, ServerState
 from rain.server.machine.transitions import (
     cancel_followers,
     end_for_good,
@@ -22,7 +22,7 @@ from rain.server.machine.transitions import (
 MAX_INPUT_FAILURES = 5
 
 
-def attempt_failed(state: State, session: Session, task: int, worker: int, failure: Failure) -> None:
+def attempt_failed(state: ServerState, session: ServerSession, task: int, worker: int, failure: Failure) -> None:
     """An ASSIGNED task's attempt failed: it is tried again where that makes sense, else the task fails."""
     spec = session.specs[session.tasks.spec[task]]
     if failure.cause is Cause.INPUT:
@@ -39,7 +39,7 @@ def attempt_failed(state: State, session: Session, task: int, worker: int, failu
         task_failed(state, session, FailedTask(task, session.tasks.attempt[task], worker, failure))
 
 
-def input_unavailable(state: State, session: Session, task: int, worker: int) -> None:
+def input_unavailable(state: ServerState, session: ServerSession, task: int, worker: int) -> None:
     """A task was given back because the server could not be had as the holder of an input."""
     if count_input_failure(session, task):
         give_back(state, session, task)
@@ -49,13 +49,13 @@ def input_unavailable(state: State, session: Session, task: int, worker: int) ->
     task_failed(state, session, FailedTask(task, session.tasks.attempt[task], worker, failure))
 
 
-def count_input_failure(session: Session, task: int) -> bool:
+def count_input_failure(session: ServerSession, task: int) -> bool:
     """Notes that an attempt ended for want of an input; whether another one may be made."""
     failures = session.input_failures[task] = session.input_failures.get(task, 0) + 1
     return failures <= MAX_INPUT_FAILURES
 
 
-def task_failed(state: State, session: Session, failed: FailedTask) -> None:
+def task_failed(state: ServerState, session: ServerSession, failed: FailedTask) -> None:
     """The last attempt of an ASSIGNED task failed: the session fails, or all that depends on the task is cancelled."""
     task = failed.task
     unassign(state, session, task)
@@ -74,7 +74,7 @@ def task_failed(state: State, session: Session, failed: FailedTask) -> None:
     end_for_good(state, session, task)
 
 
-def fail_session(state: State, session: Session, reason: str, failed: FailedTask | None = None) -> None:
+def fail_session(state: ServerState, session: ServerSession, reason: str, failed: FailedTask | None = None) -> None:
     """Nothing more of the session runs; what is finished and kept stays. Its client is told once."""
     if session.failed_reason is not None:
         return

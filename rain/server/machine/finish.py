@@ -12,7 +12,7 @@ from rain.protocol.columns import Column, check_below, check_total, unpack
 from rain.protocol.worker import Done
 from rain.server.machine.effects import StashResults
 from rain.server.machine.stages import ASSIGNED, FINISHED
-from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import AVAILABLE, FORGOTTEN, KEPT, STASHED
 from rain.server.machine.transitions import add_holder, count_off, forget, let_go_of_inputs, make_available
 
@@ -40,7 +40,7 @@ class _Report:
     stash_object: array[int]
 
 
-def tasks_done(state: State, worker: Worker, message: Done) -> None:
+def tasks_done(state: ServerState, worker: Worker, message: Done) -> None:
     """Accepts the attempts that are expected of this worker; results of others are dropped there.
 
     Raises ProtocolViolation when the columns contradict one another or the graph.
@@ -67,7 +67,7 @@ def tasks_done(state: State, worker: Worker, message: Done) -> None:
         worker.depth[resource_class] = min(MAX_DEPTH, 2 * worker.depth.get(resource_class, 1))
 
 
-def _check(session: Session, message: Done) -> _Report:
+def _check(session: ServerSession, message: Done) -> _Report:
     task = unpack("I", message.task, "task")
     size = unpack("Q", message.size, "size")
     inline = unpack("B", message.inline, "inline", len(size))
@@ -93,7 +93,9 @@ def _check(session: Session, message: Done) -> _Report:
     )
 
 
-def _accept_rows(state: State, session: Session, worker: Worker, report: _Report) -> dict[int, tuple[int, int]]:
+def _accept_rows(
+    state: ServerState, session: ServerSession, worker: Worker, report: _Report
+) -> dict[int, tuple[int, int]]:
     """Finishes the tasks; returns per spec how many were accepted and the sum of their durations."""
     tasks, objects = session.tasks, session.objects
     stage, attempt, assigned_to, first_output = tasks.stage, tasks.attempt, tasks.worker, tasks.first_output
@@ -131,7 +133,9 @@ def _accept_rows(state: State, session: Session, worker: Worker, report: _Report
     return per_spec
 
 
-def _accept_output(state: State, session: Session, worker: Worker, report: _Report, *, place: int, obj: int) -> None:
+def _accept_output(
+    state: ServerState, session: ServerSession, worker: Worker, report: _Report, *, place: int, obj: int
+) -> None:
     objects = session.objects
     flags = objects.flags
     if not (flags[obj] & KEPT or objects.need[obj]):
@@ -156,7 +160,7 @@ def _accept_output(state: State, session: Session, worker: Worker, report: _Repo
             make_available(session, obj)
 
 
-def _drop_stale(state: State, session: Session, worker: Worker, task: int) -> None:
+def _drop_stale(state: ServerState, session: ServerSession, worker: Worker, task: int) -> None:
     """The results of an attempt that is not expected of this worker go, unless it makes or holds them by right."""
     tasks, objects = session.tasks, session.objects
     if tasks.stage[task] == ASSIGNED and tasks.worker[task] == worker.number:
@@ -167,7 +171,7 @@ def _drop_stale(state: State, session: Session, worker: Worker, task: int) -> No
             state.outbox.drop(worker.number, session.number, obj)
 
 
-def type_number(session: Session, content_type: str | None) -> int:
+def type_number(session: ServerSession, content_type: str | None) -> int:
     """The number of a content type in the session; 0, which is none, when there are too many."""
     number = session.type_numbers.get(content_type)
     if number is None:

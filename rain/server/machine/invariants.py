@@ -11,12 +11,12 @@ from rain.core.errors import InvariantViolation
 from rain.core.ids import NONE, object_name, task_name
 from rain.server.machine.rooms import slots_of
 from rain.server.machine.stages import ASSIGNED, FAILED, FINISHED, READY, WAITING, reachable
-from rain.server.machine.state import Session, State
+from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE, CONSTANT, FORGOTTEN, KEPT, STASHED
 from rain.server.machine.transitions import is_forgettable, outputs_of
 
 
-def check(state: State) -> None:
+def check(state: ServerState) -> None:
     """Raises InvariantViolation when the state contradicts itself."""
     outstanding: dict[int, Counter[int]] = {number: Counter() for number in state.workers}
     held: Counter[int] = Counter()
@@ -56,7 +56,7 @@ def _require(condition: bool, text: str) -> None:
         raise InvariantViolation(text)
 
 
-def _check_columns(session: Session) -> None:
+def _check_columns(session: ServerSession) -> None:
     tasks, objects = session.tasks, session.objects
     per_task = (tasks.flags, tasks.spec, tasks.first_output, tasks.missing, tasks.worker, tasks.attempt)
     per_task_too = (tasks.culprit, tasks.duration_us, tasks.ended_s)
@@ -73,7 +73,7 @@ def _check_columns(session: Session) -> None:
         _require(len(values) == len(session.specs), "a list of specs has another length")
 
 
-def _check_edges(session: Session) -> None:
+def _check_edges(session: ServerSession) -> None:
     """Every input is in the list of its object's readers, once; the counts of readers are right."""
     tasks, objects = session.tasks, session.objects
     n_edges = 0
@@ -96,7 +96,7 @@ def _check_edges(session: Session) -> None:
     _require(n_edges == len(tasks.inputs), "an edge is in no list")
 
 
-def _check_tasks(session: Session) -> None:
+def _check_tasks(session: ServerSession) -> None:
     tasks, objects = session.tasks, session.objects
     unfinished = sum(stage < FINISHED for stage in tasks.stage)
     _require(unfinished == session.unfinished, f"{unfinished} tasks are unfinished, counted {session.unfinished}")
@@ -119,7 +119,7 @@ def _check_tasks(session: Session) -> None:
             _require(tasks.stage[maker] < FINISHED, f"{name} waits for what nobody makes")
 
 
-def _check_objects(state: State, session: Session, held: Counter[int]) -> None:
+def _check_objects(state: ServerState, session: ServerSession, held: Counter[int]) -> None:
     tasks, objects = session.tasks, session.objects
     for obj, flags in enumerate(objects.flags):
         name = object_name(session.number, obj)
@@ -143,7 +143,7 @@ def _check_objects(state: State, session: Session, held: Counter[int]) -> None:
             _require(stage != FINISHED, f"{name} is needed and gone, but nobody makes it again")
 
 
-def _check_forgotten(session: Session) -> None:
+def _check_forgotten(session: ServerSession) -> None:
     tasks, objects = session.tasks, session.objects
     for task, stage in enumerate(tasks.stage):
         name = task_name(session.number, task)
@@ -159,7 +159,7 @@ def _check_forgotten(session: Session) -> None:
             _require(not is_forgettable(session, task), f"{name} can be forgotten, but is not")
 
 
-def _check_queues(session: Session) -> None:
+def _check_queues(session: ServerSession) -> None:
     _require(not session.newly_ready, "ready tasks were left out of the queues")
     queued: dict[int, tuple[int, int]] = {}
     for queue in session.ready.queues():
@@ -176,7 +176,7 @@ def _check_queues(session: Session) -> None:
         )
 
 
-def _count_assigned(session: Session, outstanding: dict[int, Counter[int]]) -> None:
+def _count_assigned(session: ServerSession, outstanding: dict[int, Counter[int]]) -> None:
     tasks = session.tasks
     for task, stage in enumerate(tasks.stage):
         if stage == ASSIGNED:
@@ -185,7 +185,7 @@ def _count_assigned(session: Session, outstanding: dict[int, Counter[int]]) -> N
             outstanding[worker][session.spec_class[tasks.spec[task]]] += 1
 
 
-def _check_nobody_idles(state: State) -> None:
+def _check_nobody_idles(state: ServerState) -> None:
     """No worker is without work while there are ready tasks that it could run."""
     idle = [worker for worker in state.workers.values() if not worker.outstanding and not worker.suspect]
     if state.stopping or not idle:

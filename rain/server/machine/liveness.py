@@ -7,11 +7,11 @@ from rain.protocol.client import ServerAlive
 from rain.protocol.worker import ServerPing
 from rain.server.machine.client_events import client_lost, end_session
 from rain.server.machine.effects import DropClient, DropWorker
-from rain.server.machine.state import State
+from rain.server.machine.state import ServerState
 from rain.server.machine.worker_events import worker_left
 
 
-def tick(state: State) -> None:
+def tick(state: ServerState) -> None:
     """What is due at this time."""
     _workers(state)
     _clients(state)
@@ -20,7 +20,7 @@ def tick(state: State) -> None:
             end_session(state, session.number)
 
 
-def _workers(state: State) -> None:
+def _workers(state: ServerState) -> None:
     for worker in list(state.workers.values()):
         silent_s = state.now - worker.heard_s
         if silent_s >= DEAD_AFTER_S:
@@ -33,7 +33,7 @@ def _workers(state: State) -> None:
             state.outbox.tell_worker(worker.number, ServerPing())
 
 
-def _clients(state: State) -> None:
+def _clients(state: ServerState) -> None:
     for client in list(state.clients.values()):
         silent_s = state.now - client.heard_s
         if silent_s >= DEAD_AFTER_S:

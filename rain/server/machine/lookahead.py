@@ -12,7 +12,7 @@ from array import array
 from rain.core.ids import NONE
 from rain.server.machine.rooms import depth, slots_of
 from rain.server.machine.stages import ASSIGNED, WAITING
-from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import AVAILABLE
 from rain.server.machine.transitions import outputs_of
 
@@ -22,7 +22,7 @@ MAX_INPUTS = 32
 MAX_READERS = 64
 
 
-def remember(session: Session, worker: Worker, tasks: array[int]) -> None:
+def remember(session: ServerSession, worker: Worker, tasks: array[int]) -> None:
     """Notes which of the tasks that were given to the worker have readers."""
     table, heads = session.tasks, session.objects.consumer_head
     if not table.inputs:
@@ -33,13 +33,15 @@ def remember(session: Session, worker: Worker, tasks: array[int]) -> None:
             worker.frontier.append((number, task, attempt[task]))
 
 
-def follow(state: State, worker: Worker, batches: dict[tuple[int, int], array[int]]) -> None:
+def follow(state: ServerState, worker: Worker, batches: dict[tuple[int, int], array[int]]) -> None:
     """Gives the worker followers of the tasks that it has, as far as there is room ahead."""
     frontier = worker.frontier
+    if len(frontier) > 2 * sum(worker.outstanding.values()) + MAX_READERS:
+        _prune(state, worker)
     while frontier:
-        number, task, attempt = frontier[0]
+        number, task, _ = frontier[0]
         session = state.sessions.get(number)
-        if session is None or not _is_there(session, worker, task, attempt):
+        if session is None or not _is_there(session, worker, frontier[0]):
             frontier.popleft()
             continue
         resource_class = session.spec_class[session.tasks.spec[task]]
@@ -59,12 +61,23 @@ def follow(state: State, worker: Worker, batches: dict[tuple[int, int], array[in
         remember(session, worker, followers)
 
 
-def _is_there(session: Session, worker: Worker, task: int, attempt: int) -> bool:
-    tasks = session.tasks
+def _prune(state: ServerState, worker: Worker) -> None:
+    """Forgets tasks that ended, so that one long task at the head does not let the others pile up behind it."""
+    entries = [
+        entry
+        for entry in worker.frontier
+        if (session := state.sessions.get(entry[0])) is not None and _is_there(session, worker, entry)
+    ]
+    worker.frontier.clear()
+    worker.frontier.extend(entries)
+
+
+def _is_there(session: ServerSession, worker: Worker, entry: tuple[int, int, int]) -> bool:
+    tasks, (_, task, attempt) = session.tasks, entry
     return tasks.stage[task] == ASSIGNED and tasks.worker[task] == worker.number and tasks.attempt[task] == attempt
 
 
-def _followers(session: Session, worker: Worker, task: int, room: int) -> array[int]:
+def _followers(session: ServerSession, worker: Worker, task: int, room: int) -> array[int]:
     """At most `room` tasks that can follow; they are ASSIGNED to the worker."""
     tasks, heads = session.tasks, session.objects.consumer_head
     found = array("I")
@@ -82,7 +95,7 @@ def _followers(session: Session, worker: Worker, task: int, room: int) -> array[
     return found
 
 
-def _can_follow(session: Session, worker: Worker, task: int, reader: int) -> bool:
+def _can_follow(session: ServerSession, worker: Worker, task: int, reader: int) -> bool:
     tasks, objects = session.tasks, session.objects
     if tasks.stage[reader] != WAITING or tasks.input_start[reader + 1] - tasks.input_start[reader] > MAX_INPUTS:
         return False

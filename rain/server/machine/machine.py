@@ -43,7 +43,7 @@ from rain.server.machine.liveness import tick
 from rain.server.machine.scheduler import plan
 from rain.server.machine.settle import settle
 from rain.server.machine.snapshot import Impossible, impossible_tasks, server_info
-from rain.server.machine.state import Client, State, Worker
+from rain.server.machine.state import ConnectedClient, ServerState, Worker
 from rain.server.machine.tables import STASHED
 
 
@@ -51,11 +51,14 @@ class ServerMachine:
     """Decides what a cluster does.
 
     `seed` decides where choices are otherwise equal. `epoch_offset_s` plus the machine's time is seconds since the
-    epoch. The time that is passed in must be above zero and never go back.
+    epoch. The time that is passed in must be above zero and never go back. `version`, `host` and `pid` are what
+    `server_info` says of the server.
     """
 
-    def __init__(self, seed: int, *, version: str = "", epoch_offset_s: float = 0.0) -> None:
-        self.state = State(seed=seed, version=version, epoch_offset_s=epoch_offset_s)
+    def __init__(
+        self, seed: int, *, version: str = "", host: str = "", pid: int = 0, epoch_offset_s: float = 0.0
+    ) -> None:
+        self.state = ServerState(seed=seed, version=version, host=host, pid=pid, epoch_offset_s=epoch_offset_s)
 
     def handle(self, events: Sequence[Event], now: float) -> list[Effect]:
         """Takes what happened, in order, then plans once; returns what is to be done, in order."""
@@ -90,7 +93,8 @@ class ServerMachine:
             case Tick():
                 tick(state)
             case ClientJoined():
-                state.clients[event.client] = Client(event.client, heard_s=state.now, told_s=state.now)
+                client.client_lost(state, event.client)
+                state.clients[event.client] = ConnectedClient(event.client, heard_s=state.now, told_s=state.now)
             case ClientLeft():
                 client.client_lost(state, event.client)
             case WorkerJoined():
@@ -122,7 +126,7 @@ class ServerMachine:
             state.outbox.say(DropWorker(speaker.number, str(violation)))
             worker.worker_left(state, speaker.number)
 
-    def _client_said(self, asker: Client, message: FromClient) -> None:
+    def _client_said(self, asker: ConnectedClient, message: FromClient) -> None:
         asker.heard_s = self.state.now
         try:
             self._client_asked(asker, message)
@@ -130,7 +134,7 @@ class ServerMachine:
             self.state.outbox.say(DropClient(asker.number, str(violation)))
             client.client_lost(self.state, asker.number)
 
-    def _client_asked(self, asker: Client, message: FromClient) -> None:
+    def _client_asked(self, asker: ConnectedClient, message: FromClient) -> None:
         state = self.state
         match message:
             case Submit():
@@ -152,7 +156,7 @@ class ServerMachine:
 
     def _client_asked_rarely(
         self,
-        asker: Client,
+        asker: ConnectedClient,
         message: Unwait | QueryTasks | QueryObjects | CancelTasks | QueryServer | Shutdown | ClientAlive,
     ) -> None:
         state = self.state

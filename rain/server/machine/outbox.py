@@ -19,7 +19,7 @@ from rain.server.machine.effects import DropStashed, Effect, ForgetTasks, TellCl
 Holds = Callable[[int, int, int], bool]
 
 
-class Outbox:
+class Orders:
     """Collects the effects of one step."""
 
     __slots__ = ("_cancels", "_dropped_stash", "_drops", "_forgotten", "_late", "_said")

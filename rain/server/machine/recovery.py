@@ -7,29 +7,31 @@ from collections.abc import Iterable
 
 from rain.core.ids import NONE
 from rain.server.machine.stages import ASSIGNED, FINISHED
-from rain.server.machine.state import Session, State
-from rain.server.machine.tables import AVAILABLE, CONSTANT, KEPT, STASHED
+from rain.server.machine.state import ServerSession, ServerState
+from rain.server.machine.tables import AVAILABLE, KEPT, STASHED
 from rain.server.machine.transitions import (
     assigned_readers,
     cancel_followers,
+    culprit_of,
     make_unavailable,
     put_back,
     remove_holder,
+    stop_with_readers,
     take_back,
 )
 
 
-def worker_lost(state: State, worker: int) -> None:
+def worker_lost(state: ServerState, worker: int) -> None:
     """A worker that is not in `state.workers` any more took its tasks and its data with it."""
     for session in state.sessions.values():
         _requeue_tasks(session, worker)
         lost = _forget_holder(state, session, worker)
         if lost:
-            make_again(session, lost)
+            make_again(state, session, lost)
         state.touched.add(session.number)
 
 
-def _requeue_tasks(session: Session, worker: int) -> None:
+def _requeue_tasks(session: ServerSession, worker: int) -> None:
     tasks = session.tasks
     task = tasks.stage.find(ASSIGNED)
     while task >= 0:
@@ -39,7 +41,7 @@ def _requeue_tasks(session: Session, worker: int) -> None:
         task = tasks.stage.find(ASSIGNED, task + 1)
 
 
-def _forget_holder(state: State, session: Session, worker: int) -> list[int]:
+def _forget_holder(state: ServerState, session: ServerSession, worker: int) -> list[int]:
     """Removes the worker as a holder; returns the objects that exist nowhere now."""
     objects = session.objects
     for obj in [obj for obj, others in objects.replicas.items() if worker in others]:
@@ -59,7 +61,7 @@ def positions(values: array[int], wanted: int) -> list[int]:
     return [position for position, value in enumerate(values) if value == wanted]
 
 
-def distrust(state: State, session: Session, obj: int, holder: int) -> None:
+def distrust(state: ServerState, session: ServerSession, obj: int, holder: int) -> None:
     """A worker that was thought to hold the object could not give it: it is not counted on any more.
 
     In case it does hold it, it is told to drop it, after the tasks there that rely on it were taken back.
@@ -73,11 +75,14 @@ def distrust(state: State, session: Session, obj: int, holder: int) -> None:
     remove_holder(state, session, obj, holder)
     state.outbox.drop(holder, session.number, obj)
     if session.objects.holder[obj] == NONE and not session.objects.flags[obj] & STASHED:
-        make_again(session, [obj])
+        make_again(state, session, [obj])
 
 
-def make_again(session: Session, lost: Iterable[int]) -> None:
-    """Objects that exist nowhere are not available; those that are needed, and what that takes, are computed again."""
+def make_again(state: ServerState, session: ServerSession, lost: Iterable[int]) -> None:
+    """Objects that exist nowhere are not available; those that are needed, and what that takes, are computed again.
+
+    What would take a task that failed or was cancelled when it was made again itself, is cancelled.
+    """
     objects, tasks = session.objects, session.tasks
     todo = []
     for obj in lost:
@@ -88,6 +93,7 @@ def make_again(session: Session, lost: Iterable[int]) -> None:
             todo.append(objects.producer[obj])
     if session.failed_reason is not None:
         return
+    doomed: dict[int, int] = {}
     while todo:
         task = todo.pop()
         if tasks.stage[task] != FINISHED:
@@ -99,7 +105,11 @@ def make_again(session: Session, lost: Iterable[int]) -> None:
             objects.need[obj] += 1
             if not objects.flags[obj] & AVAILABLE:
                 missing += 1
-                if not objects.flags[obj] & CONSTANT:
-                    todo.append(objects.producer[obj])
+                maker = objects.producer[obj]
+                todo.append(maker)
+                if tasks.stage[maker] > FINISHED:
+                    doomed[task] = culprit_of(session, maker)
         tasks.missing[task] = missing
         put_back(session, task)
+    for task, culprit in doomed.items():
+        stop_with_readers(state, session, [task], culprit)

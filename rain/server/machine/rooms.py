@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rain.core.resources import slots
 from rain.server.machine.finish import MAX_DEPTH
-from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.state import ServerSession, ServerState, Worker
 
 #: Work ahead that a worker is given, in microseconds of all its slots together.
 HORIZON_US = 50_000.0
@@ -18,7 +18,7 @@ LONG_TASK_US = 2_000_000.0
 MAX_AHEAD_BYTES = 16 << 20
 
 
-def slots_of(state: State, worker: Worker, resource_class: int) -> int:
+def slots_of(state: ServerState, worker: Worker, resource_class: int) -> int:
     """How many tasks of this class run on the worker at once."""
     found = worker.slots.get(resource_class)
     if found is None:
@@ -26,7 +26,7 @@ def slots_of(state: State, worker: Worker, resource_class: int) -> int:
     return found
 
 
-def depth(session: Session, spec: int, worker: Worker, resource_class: int, n_slots: int) -> int:
+def depth(session: ServerSession, spec: int, worker: Worker, resource_class: int, n_slots: int) -> int:
     """How many tasks beyond its slots the worker may be given, by the mean duration of tasks like this one."""
     if not session.spec_reports[spec]:
         return 0
@@ -40,12 +40,12 @@ def depth(session: Session, spec: int, worker: Worker, resource_class: int, n_sl
     return min(target, worker.depth.get(resource_class, 0))
 
 
-def load(state: State, worker: Worker) -> float:
+def load(state: ServerState, worker: Worker) -> float:
     """The share of the worker that its tasks take, 1 when all slots are taken."""
     return sum(min(1.0, count / slots_of(state, worker, number)) for number, count in worker.outstanding.items())
 
 
-def idle_slots(state: State, worker: Worker, resource_class: int, classes: set[int]) -> int:
+def idle_slots(state: ServerState, worker: Worker, resource_class: int, classes: set[int]) -> int:
     """How many tasks of this class can start at once on the worker.
 
     `classes`: those that have ready tasks. Each may fill its part of the worker, or what is left by the others.

@@ -16,7 +16,7 @@ from rain.server.machine.compose import compose
 from rain.server.machine.lookahead import follow, remember
 from rain.server.machine.ready import ReadyQueue
 from rain.server.machine.rooms import depth, idle_slots, slots_of
-from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import STASHED
 
 
@@ -30,7 +30,7 @@ class _Room:
     ahead: int
 
 
-def plan(state: State) -> None:
+def plan(state: ServerState) -> None:
     """Assigns what can be assigned, and orders the messages that say so."""
     if state.stopping:
         return
@@ -58,8 +58,8 @@ def plan(state: State) -> None:
 
 
 def _place_session(
-    state: State,
-    session: Session,
+    state: ServerState,
+    session: ServerSession,
     workers: list[Worker],
     classes: set[int],
     *,
@@ -72,23 +72,25 @@ def _place_session(
         queue.drop_stale(stage)
         if not len(queue):
             continue
-        rooms = _rooms(state, session, queue, workers, classes)
+        capable = [worker for worker in workers if slots_of(state, worker, queue.resource_class)]
+        rooms = _rooms(state, session, queue, capable, classes)
         if more_important_left:
             rooms = [_Room(room.worker, room.n_slots, room.idle, 0) for room in rooms if room.idle]
         total = sum(room.idle + room.ahead for room in rooms)
         if total:
             tasks = queue.take(-(-total // share), stage)
             _place(state, session, tasks, rooms, batches)
-        more_important_left = more_important_left or bool(len(queue) and rooms)
+        more_important_left = more_important_left or bool(len(queue) and capable)
 
 
-def _rooms(state: State, session: Session, queue: ReadyQueue, workers: list[Worker], classes: set[int]) -> list[_Room]:
+def _rooms(
+    state: ServerState, session: ServerSession, queue: ReadyQueue, capable: list[Worker], classes: set[int]
+) -> list[_Room]:
     head = queue.peek()
     if head is None:
         return []
     resource_class = queue.resource_class
     spec = session.tasks.spec[head]
-    capable = [worker for worker in workers if slots_of(state, worker, resource_class)]
     surplus = (len(queue) - 2 * len(capable)) // len(capable) if capable else 0
     rooms = []
     for worker in capable:
@@ -104,8 +106,8 @@ def _rooms(state: State, session: Session, queue: ReadyQueue, workers: list[Work
 
 
 def _place(
-    state: State,
-    session: Session,
+    state: ServerState,
+    session: ServerSession,
     tasks: array[int],
     rooms: list[_Room],
     batches: dict[tuple[int, int], array[int]],
@@ -123,7 +125,7 @@ def _place(
             position += count
 
 
-def give(session: Session, worker: Worker, tasks: array[int], batches: dict[tuple[int, int], array[int]]) -> None:
+def give(session: ServerSession, worker: Worker, tasks: array[int], batches: dict[tuple[int, int], array[int]]) -> None:
     """Notes that these tasks, of one class and ASSIGNED already, go to the worker."""
     table = session.tasks
     column, first, n = table.worker, tasks[0], len(tasks)
@@ -143,7 +145,7 @@ def give(session: Session, worker: Worker, tasks: array[int], batches: dict[tupl
 
 
 def _place_at_data(
-    session: Session, tasks: array[int], rooms: list[_Room], batches: dict[tuple[int, int], array[int]]
+    session: ServerSession, tasks: array[int], rooms: list[_Room], batches: dict[tuple[int, int], array[int]]
 ) -> array[int]:
     """Gives tasks to the workers that hold their inputs, while those have room; returns the others."""
     by_worker = {room.worker.number: room for room in rooms}
@@ -169,7 +171,7 @@ def _place_at_data(
     return rest
 
 
-def _bytes_at(session: Session, task: int) -> dict[int, int]:
+def _bytes_at(session: ServerSession, task: int) -> dict[int, int]:
     """Per worker, how many bytes of the task's inputs it holds; what travels with the message does not count."""
     objects = session.objects
     weights: dict[int, int] = {}
@@ -199,7 +201,7 @@ def _best(weights: dict[int, int], rooms: dict[int, _Room]) -> _Room | None:
     return best
 
 
-def _split(state: State, n: int, rooms: list[_Room]) -> list[int]:
+def _split(state: ServerState, n: int, rooms: list[_Room]) -> list[int]:
     """How many of `n` tasks each worker gets: by idle slots as far as they reach, then by room ahead."""
     idle = [room.idle for room in rooms]
     ahead = [room.ahead for room in rooms]
@@ -211,7 +213,7 @@ def _split(state: State, n: int, rooms: list[_Room]) -> list[int]:
     return counts
 
 
-def _in_proportion(state: State, n: int, room_left: list[int], rooms: list[_Room]) -> list[int]:
+def _in_proportion(state: ServerState, n: int, room_left: list[int], rooms: list[_Room]) -> list[int]:
     total = sum(room_left)
     if not total or not n:
         return [0] * len(rooms)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from array import array
 
 from rain.server.machine.stages import READY
-from rain.server.machine.state import Session, State
+from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.waiters import answer_waiters
 
 
-def settle(state: State) -> None:
+def settle(state: ServerState) -> None:
     """Brings every session in which something happened to rest."""
     for number in sorted(state.touched):
         session = state.sessions.get(number)
@@ -21,7 +21,7 @@ def settle(state: State) -> None:
     state.touched.clear()
 
 
-def _fill_queues(session: Session) -> None:
+def _fill_queues(session: ServerSession) -> None:
     """Ascending order makes runs of neighbours, which stay cheap."""
     tasks = session.tasks
     stage, spec, input_start = tasks.stage, tasks.spec, tasks.input_start

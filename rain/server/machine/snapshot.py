@@ -11,7 +11,7 @@ from rain.core.resources import Request
 from rain.protocol.client import ObjectInfo, ObjectNews, ServerInfo, SessionInfo, TaskInfo, TaskNews, WorkerInfo
 from rain.server.machine.rooms import slots_of
 from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES, WAITING
-from rain.server.machine.state import Session, State
+from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE
 from rain.server.machine.waiters import content_type_of, failure_of
 
@@ -29,7 +29,7 @@ class Impossible(msgspec.Struct, frozen=True):
     needed: Request
 
 
-def impossible_tasks(state: State) -> tuple[Impossible, ...]:
+def impossible_tasks(state: ServerState) -> tuple[Impossible, ...]:
     """Per session and request: ready tasks that wait for a worker that is not there."""
     found = []
     for session in state.sessions.values():
@@ -43,7 +43,7 @@ def impossible_tasks(state: State) -> tuple[Impossible, ...]:
     return tuple(found)
 
 
-def server_info(state: State, request: int = 0) -> ServerInfo:
+def server_info(state: ServerState, request: int = 0) -> ServerInfo:
     """Workers and sessions as they are now."""
     tasks, objects = _at_workers(state)
     workers = tuple(
@@ -62,10 +62,10 @@ def server_info(state: State, request: int = 0) -> ServerInfo:
         for worker in state.workers.values()
     )
     sessions = tuple(session_info(session) for session in state.sessions.values())
-    return ServerInfo(request, state.version, workers, sessions)
+    return ServerInfo(request, state.version, workers, sessions, state.host, state.pid)
 
 
-def session_info(session: Session) -> SessionInfo:
+def session_info(session: ServerSession) -> SessionInfo:
     """One session: its state, and how many tasks are in each."""
     return SessionInfo(
         session=session.number,
@@ -76,7 +76,7 @@ def session_info(session: Session) -> SessionInfo:
     )
 
 
-def task_counts(session: Session) -> dict[str, int]:
+def task_counts(session: ServerSession) -> dict[str, int]:
     """How many tasks are in each state."""
     counts = dict.fromkeys(STAGE_NAMES, 0)
     for stage in (WAITING, READY, ASSIGNED, FINISHED, FAILED, CANCELLED):
@@ -84,7 +84,7 @@ def task_counts(session: Session) -> dict[str, int]:
     return counts
 
 
-def _at_workers(state: State) -> tuple[dict[int, list[tuple[int, int]]], dict[int, list[tuple[int, int]]]]:
+def _at_workers(state: ServerState) -> tuple[dict[int, list[tuple[int, int]]], dict[int, list[tuple[int, int]]]]:
     tasks: dict[int, list[tuple[int, int]]] = {number: [] for number in state.workers}
     objects: dict[int, list[tuple[int, int]]] = {number: [] for number in state.workers}
     for session in state.sessions.values():
@@ -107,12 +107,12 @@ def _at_workers(state: State) -> tuple[dict[int, list[tuple[int, int]]], dict[in
     return tasks, objects
 
 
-def task_news(state: State, session: Session, request: int, tasks: array[int]) -> TaskNews:
+def task_news(state: ServerState, session: ServerSession, request: int, tasks: array[int]) -> TaskNews:
     """The present state of these tasks."""
     return TaskNews(request, tuple(_task_info(state, session, task) for task in tasks))
 
 
-def _task_info(state: State, session: Session, task: int) -> TaskInfo:
+def _task_info(state: ServerState, session: ServerSession, task: int) -> TaskInfo:
     table = session.tasks
     stage = table.stage[task]
     finished = stage == FINISHED
@@ -130,12 +130,12 @@ def _task_info(state: State, session: Session, task: int) -> TaskInfo:
     )
 
 
-def object_news(session: Session, request: int, objects: array[int]) -> ObjectNews:
+def object_news(session: ServerSession, request: int, objects: array[int]) -> ObjectNews:
     """The present state of these objects."""
     return ObjectNews(request, tuple(_object_info(session, obj) for obj in objects))
 
 
-def _object_info(session: Session, obj: int) -> ObjectInfo:
+def _object_info(session: ServerSession, obj: int) -> ObjectInfo:
     objects, tasks = session.objects, session.tasks
     if objects.flags[obj] & AVAILABLE:
         return ObjectInfo("finished", objects.size[obj], content_type_of(session, obj))

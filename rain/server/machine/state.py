@@ -10,7 +10,7 @@ from rain.core.failure import Failure
 from rain.core.resources import Offer, Request
 from rain.core.spec import TaskSpec
 from rain.protocol.client import Peer
-from rain.server.machine.outbox import Outbox
+from rain.server.machine.outbox import Orders
 from rain.server.machine.ready import ReadyTasks
 from rain.server.machine.submit_parts import Part
 from rain.server.machine.tables import ObjectTable, TaskTable
@@ -35,7 +35,6 @@ class PendingWait:
 
     client: int
     request: int
-    session: int
     #: The tasks in the order of the request; None: all below `n_tasks`.
     tasks: array[int] | None
     n_tasks: int
@@ -51,14 +50,13 @@ class PendingLocate:
 
     client: int
     request: int
-    session: int
     objects: array[int]
     #: Everything before this position was available when it was looked at.
     cursor: int = 0
 
 
 @dataclass(slots=True)
-class Session:
+class ServerSession:
     """One graph, growing with each submit."""
 
     number: int
@@ -106,7 +104,7 @@ class Session:
 
 
 @dataclass(slots=True)
-class Client:
+class ConnectedClient:
     """A connected client."""
 
     number: int
@@ -162,20 +160,23 @@ class ResourceClasses:
 
 
 @dataclass(slots=True)
-class State:
+class ServerState:
     """Everything."""
 
     seed: int
     #: Added to the machine's time, gives seconds since the epoch.
     epoch_offset_s: float
     version: str
+    #: Where the server runs.
+    host: str = ""
+    pid: int = 0
     now: float = 0.0
-    clients: dict[int, Client] = field(default_factory=dict)
+    clients: dict[int, ConnectedClient] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
-    sessions: dict[int, Session] = field(default_factory=dict)
+    sessions: dict[int, ServerSession] = field(default_factory=dict)
     last_session: int = 0
     classes: ResourceClasses = field(default_factory=ResourceClasses)
-    outbox: Outbox = field(default_factory=Outbox)
+    outbox: Orders = field(default_factory=Orders)
     #: Sessions in which something happened in this step.
     touched: set[int] = field(default_factory=set)
     #: Counts scheduling rounds; turns the order of the sessions.

@@ -11,7 +11,7 @@ from operator import lt
 from rain.core.ids import object_name
 from rain.core.spec import TaskSpec
 from rain.server.machine.stages import FINISHED
-from rain.server.machine.state import Session
+from rain.server.machine.state import ServerSession
 from rain.server.machine.submit_parts import Part
 from rain.server.machine.tables import AVAILABLE, CONSTANT
 
@@ -20,7 +20,7 @@ class SubmitRefused(Exception):
     """A submit that cannot be committed; the text is for the user."""
 
 
-def check_meaning(session: Session, parts: list[Part]) -> None:
+def check_meaning(session: ServerSession, parts: list[Part]) -> None:
     """Raises SubmitRefused unless these parts, in this order, can be committed; fills in their `outputs`."""
     n_tasks, n_objects = len(session.tasks), len(session.objects)
     outputs_of = list(session.spec_outputs)
@@ -55,7 +55,7 @@ def _outputs(part: Part, outputs_of: list[int]) -> array[int]:
     return outputs
 
 
-def _check_objects(session: Session, part: Part) -> None:
+def _check_objects(session: ServerSession, part: Part) -> None:
     """Every new object is exactly one of: constant, output of a task. By counting: all differ, and none is missing."""
     first, stop = part.first_object, part.first_object + part.n_objects
     new = [obj for obj in part.constants if obj >= first]
@@ -74,7 +74,7 @@ def _check_objects(session: Session, part: Part) -> None:
         raise SubmitRefused("the submit keeps an object that it does not bring")
 
 
-def _check_constants(session: Session, part: Part) -> None:
+def _check_constants(session: ServerSession, part: Part) -> None:
     flags = session.objects.flags
     for obj, size, inline in zip(part.constants, part.constant_size, part.constant_inline, strict=True):
         if obj < part.first_object and not (obj < len(flags) and flags[obj] & CONSTANT):
@@ -85,7 +85,7 @@ def _check_constants(session: Session, part: Part) -> None:
             )
 
 
-def _check_inputs(session: Session, part: Part, resent: set[int]) -> None:
+def _check_inputs(session: ServerSession, part: Part, resent: set[int]) -> None:
     if not part.inputs:
         return
     limits = array("I")
@@ -103,7 +103,7 @@ def _check_inputs(session: Session, part: Part, resent: set[int]) -> None:
         raise SubmitRefused(_gone(session, obj))
 
 
-def _gone(session: Session, obj: int) -> str:
+def _gone(session: ServerSession, obj: int) -> str:
     name = object_name(session.number, obj)
     if session.objects.flags[obj] & CONSTANT:
         return f"{name}, a constant, is not held any more and was not sent again"

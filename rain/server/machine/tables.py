@@ -151,7 +151,7 @@ class ObjectTable:
         self.lineage = array("I")
         #: The last edge that reads it, NONE if none does; see `TaskTable.edge_next`.
         self.consumer_head = array("I")
-        #: Content type that its task (or the client) set, as a number of `Session.content_types`; 0: none.
+        #: Content type that its task (or the client) set, as a number of `ServerSession.content_types`; 0: none.
         self.content_type = array("H")
 
     def __len__(self) -> int:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rain.core.ids import NONE
-from rain.server.machine.stages import ASSIGNED, CANCELLED, FINISHED, READY, WAITING
-from rain.server.machine.state import Session, State
+from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, WAITING
+from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE, AWAITED, CONSTANT, FORGOTTEN, KEPT, STASHED
 
 
-def make_available(session: Session, obj: int) -> None:
+def make_available(session: ServerSession, obj: int) -> None:
     """The object exists now: its readers miss one input less, and become READY where it was the last."""
     objects, tasks = session.objects, session.tasks
     objects.flags[obj] |= AVAILABLE
@@ -31,7 +31,7 @@ def make_available(session: Session, obj: int) -> None:
         edge = tasks.edge_next[edge]
 
 
-def make_unavailable(session: Session, obj: int) -> None:
+def make_unavailable(session: ServerSession, obj: int) -> None:
     """The object does not exist any more: its unfinished readers miss one input more, and are not READY."""
     objects, tasks = session.objects, session.tasks
     objects.flags[obj] &= ~(AVAILABLE | STASHED)
@@ -46,13 +46,13 @@ def make_unavailable(session: Session, obj: int) -> None:
         edge = tasks.edge_next[edge]
 
 
-def outputs_of(session: Session, task: int) -> range:
+def outputs_of(session: ServerSession, task: int) -> range:
     """The objects that a task makes."""
     first = session.tasks.first_output[task]
     return range(first, first + session.spec_outputs[session.tasks.spec[task]])
 
 
-def readers_of(session: Session, task: int) -> list[int]:
+def readers_of(session: ServerSession, task: int) -> list[int]:
     """The tasks that read an output of this one, once each."""
     tasks, objects = session.tasks, session.objects
     found: dict[int, None] = {}
@@ -64,19 +64,19 @@ def readers_of(session: Session, task: int) -> list[int]:
     return list(found)
 
 
-def add_holder(state: State, session: Session, obj: int, worker: int) -> None:
+def add_holder(state: ServerState, session: ServerSession, obj: int, worker: int) -> None:
     """Notes that a worker holds the object."""
     if session.objects.add_holder(obj, worker):
         state.workers[worker].n_objects += 1
 
 
-def remove_holder(state: State, session: Session, obj: int, worker: int) -> None:
+def remove_holder(state: ServerState, session: ServerSession, obj: int, worker: int) -> None:
     """Notes that a worker does not hold the object."""
     if session.objects.remove_holder(obj, worker) and worker in state.workers:
         state.workers[worker].n_objects -= 1
 
 
-def release(state: State, session: Session, obj: int) -> None:
+def release(state: ServerState, session: ServerSession, obj: int) -> None:
     """Nobody needs the data of this object now: workers drop it; the stash too, except a constant with lineage."""
     objects = session.objects
     flags = objects.flags[obj]
@@ -91,7 +91,7 @@ def release(state: State, session: Session, obj: int) -> None:
     objects.flags[obj] = flags & ~(AVAILABLE | STASHED)
 
 
-def let_go_of_inputs(state: State, session: Session, task: int) -> None:
+def let_go_of_inputs(state: ServerState, session: ServerSession, task: int) -> None:
     """The task does not read its inputs (again): those that nobody else needs are released."""
     need, flags = session.objects.need, session.objects.flags
     for obj in session.tasks.inputs_of(task):
@@ -100,7 +100,7 @@ def let_go_of_inputs(state: State, session: Session, task: int) -> None:
             release(state, session, obj)
 
 
-def forget(state: State, session: Session, task: int) -> None:
+def forget(state: ServerState, session: ServerSession, task: int) -> None:
     """The task will never run again. Tells the stash, and forgets the tasks before it that only it could need."""
     tasks, objects = session.tasks, session.objects
     forgotten = state.outbox.forgotten(session.number)
@@ -122,7 +122,7 @@ def forget(state: State, session: Session, task: int) -> None:
                 todo.append(objects.producer[obj])
 
 
-def is_forgettable(session: Session, task: int) -> bool:
+def is_forgettable(session: ServerSession, task: int) -> bool:
     """Whether the task is FINISHED and none of its outputs can ever be asked for again."""
     tasks, objects = session.tasks, session.objects
     if tasks.stage[task] != FINISHED or tasks.flags[task] & FORGOTTEN:
@@ -130,7 +130,7 @@ def is_forgettable(session: Session, task: int) -> bool:
     return not any(objects.lineage[obj] or objects.flags[obj] & KEPT for obj in outputs_of(session, task))
 
 
-def unassign(state: State, session: Session, task: int) -> None:
+def unassign(state: ServerState, session: ServerSession, task: int) -> None:
     """The task is not with its worker any more; its stage is the caller's to set."""
     worker = state.workers.get(session.tasks.worker[task])
     if worker is not None:
@@ -146,14 +146,14 @@ def count_off(outstanding: dict[int, int], resource_class: int, n: int) -> None:
         del outstanding[resource_class]
 
 
-def give_back(state: State, session: Session, task: int) -> None:
+def give_back(state: ServerState, session: ServerSession, task: int) -> None:
     """An ASSIGNED task is to be planned anew."""
     unassign(state, session, task)
     cancel_followers(state, session, task)
     put_back(session, task)
 
 
-def put_back(session: Session, task: int) -> None:
+def put_back(session: ServerSession, task: int) -> None:
     """The stage of a task that is not assigned: READY, or WAITING where inputs are missing."""
     if session.tasks.missing[task]:
         session.tasks.stage[task] = WAITING
@@ -162,7 +162,7 @@ def put_back(session: Session, task: int) -> None:
         session.newly_ready.append(task)
 
 
-def cancel_followers(state: State, session: Session, task: int) -> None:
+def cancel_followers(state: ServerState, session: ServerSession, task: int) -> None:
     """Takes back the tasks that wait at the same worker for outputs which this task will not make there now."""
     tasks, flags = session.tasks, session.objects.flags
     worker = tasks.worker[task]
@@ -176,7 +176,7 @@ def cancel_followers(state: State, session: Session, task: int) -> None:
                 todo.append(reader)
 
 
-def assigned_readers(session: Session, obj: int, worker: int) -> list[int]:
+def assigned_readers(session: ServerSession, obj: int, worker: int) -> list[int]:
     """The tasks that read this object and are ASSIGNED to this worker, once each."""
     tasks = session.tasks
     found: dict[int, None] = {}
@@ -189,7 +189,7 @@ def assigned_readers(session: Session, obj: int, worker: int) -> list[int]:
     return list(found)
 
 
-def take_back(state: State, session: Session, task: int) -> None:
+def take_back(state: ServerState, session: ServerSession, task: int) -> None:
     """Tells the worker to forget an ASSIGNED task, which is to be planned anew under a new attempt."""
     tasks = session.tasks
     state.outbox.cancel(tasks.worker[task], session.number, task, tasks.attempt[task])
@@ -198,7 +198,7 @@ def take_back(state: State, session: Session, task: int) -> None:
     put_back(session, task)
 
 
-def stop(state: State, session: Session, task: int, culprit: int) -> None:
+def stop(state: ServerState, session: ServerSession, task: int, culprit: int) -> None:
     """An unfinished task is CANCELLED; its worker is told."""
     tasks = session.tasks
     if tasks.stage[task] == ASSIGNED:
@@ -209,7 +209,7 @@ def stop(state: State, session: Session, task: int, culprit: int) -> None:
     end_for_good(state, session, task)
 
 
-def end_for_good(state: State, session: Session, task: int) -> None:
+def end_for_good(state: ServerState, session: ServerSession, task: int) -> None:
     """What follows when a task is FAILED or CANCELLED."""
     session.unfinished -= 1
     if session.tasks.flags[task] & AWAITED:
@@ -218,8 +218,14 @@ def end_for_good(state: State, session: Session, task: int) -> None:
     forget(state, session, task)
 
 
+def culprit_of(session: ServerSession, task: int) -> int:
+    """The failed task for whose sake those that depend on this one are cancelled; NONE where it was cancelled."""
+    tasks = session.tasks
+    return task if tasks.stage[task] == FAILED else tasks.culprit[task]
+
+
 def stop_with_readers(
-    state: State, session: Session, roots: Iterable[int], culprit: int, *, through_finished: bool = False
+    state: ServerState, session: ServerSession, roots: Iterable[int], culprit: int, *, through_finished: bool = False
 ) -> None:
     """Cancels these tasks where they are unfinished, and everything that depends on them."""
     stage = session.tasks.stage

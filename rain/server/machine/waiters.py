@@ -15,7 +15,7 @@ from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES, Located, P
 from rain.protocol.columns import EMPTY, column
 from rain.server.machine.effects import SendLocated
 from rain.server.machine.stages import FAILED, FINISHED
-from rain.server.machine.state import FailedTask, PendingLocate, PendingWait, Session, State
+from rain.server.machine.state import FailedTask, PendingLocate, PendingWait, ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE, AWAITED, CONSTANT, STASHED
 
 #: Unfinished tasks that a client may have, and the share of them that ends between two messages of `Progress`.
@@ -25,7 +25,7 @@ PROGRESS_STEP = SUBMIT_WINDOW // 16
 _UNFINISHED = re.compile(b"[\x00-\x02]")
 
 
-def start_wait(state: State, session: Session, wait: PendingWait) -> None:
+def start_wait(state: ServerState, session: ServerSession, wait: PendingWait) -> None:
     """Answers the wait if it can be answered now, else remembers it."""
     if wait.tasks is not None:
         flags = session.tasks.flags
@@ -35,13 +35,13 @@ def start_wait(state: State, session: Session, wait: PendingWait) -> None:
         session.waits.append(wait)
 
 
-def start_locate(state: State, session: Session, locate: PendingLocate) -> None:
+def start_locate(state: ServerState, session: ServerSession, locate: PendingLocate) -> None:
     """Answers the request if it can be answered now, else remembers it."""
     if not _answer_locate(state, session, locate):
         session.locates.append(locate)
 
 
-def answer_waiters(state: State, session: Session) -> None:
+def answer_waiters(state: ServerState, session: ServerSession) -> None:
     """After something happened in the session: answers what can be answered, tells of progress."""
     failed, session.awaited_failed = session.awaited_failed, False
     if session.waits:
@@ -55,14 +55,14 @@ def answer_waiters(state: State, session: Session) -> None:
             state.outbox.tell_client(session.client, Progress(session.number, done, session.unfinished))
 
 
-def request_failed(session: Session, request: int, failed: FailedTask | None, reason: str) -> RequestFailed:
+def request_failed(session: ServerSession, request: int, failed: FailedTask | None, reason: str) -> RequestFailed:
     """The answer to a request that cannot be met, with the failure of a task where there is one."""
     if failed is None:
         return RequestFailed(request, reason)
     return RequestFailed(request, reason, failed.task, failed.attempt, failed.worker, failed.failure)
 
 
-def _answer_wait(state: State, session: Session, wait: PendingWait, look_for_failures: bool) -> bool:
+def _answer_wait(state: ServerState, session: ServerSession, wait: PendingWait, look_for_failures: bool) -> bool:
     failed: FailedTask | None = None
     reason = session.failed_reason or ""
     if session.failed_reason is not None:
@@ -84,7 +84,7 @@ def _answer_wait(state: State, session: Session, wait: PendingWait, look_for_fai
     return True
 
 
-def _all_ended(session: Session, wait: PendingWait) -> bool:
+def _all_ended(session: ServerSession, wait: PendingWait) -> bool:
     if not session.unfinished:
         return True
     if wait.n_tasks == len(session.tasks):
@@ -94,7 +94,7 @@ def _all_ended(session: Session, wait: PendingWait) -> bool:
     return found is None
 
 
-def _first_failed(session: Session, wait: PendingWait) -> FailedTask | None:
+def _first_failed(session: ServerSession, wait: PendingWait) -> FailedTask | None:
     stage = session.tasks.stage
     for task in wait.tasks or ():
         if stage[task] > FINISHED:
@@ -102,7 +102,7 @@ def _first_failed(session: Session, wait: PendingWait) -> FailedTask | None:
     return None
 
 
-def _answer_if_finished(state: State, session: Session, wait: PendingWait) -> bool:
+def _answer_if_finished(state: ServerState, session: ServerSession, wait: PendingWait) -> bool:
     tasks = wait.tasks if wait.tasks is not None else array("I")
     stage = session.tasks.stage
     if wait.some is not None:
@@ -119,7 +119,7 @@ def _answer_if_finished(state: State, session: Session, wait: PendingWait) -> bo
     return True
 
 
-def failure_of(session: Session, task: int) -> FailedTask:
+def failure_of(session: ServerSession, task: int) -> FailedTask:
     """Why a FAILED or CANCELLED task is so: its own failure, that of the task it depends on, or the cancelling."""
     tasks = session.tasks
     culprit = task if tasks.stage[task] == FAILED else tasks.culprit[task]
@@ -135,7 +135,7 @@ def _worker_or_zero(worker: int) -> int:
     return SERVER if worker == NONE else worker
 
 
-def _answer_locate(state: State, session: Session, locate: PendingLocate) -> bool:
+def _answer_locate(state: ServerState, session: ServerSession, locate: PendingLocate) -> bool:
     flags = session.objects.flags
     while locate.cursor < len(locate.objects):
         obj = locate.objects[locate.cursor]
@@ -149,7 +149,7 @@ def _answer_locate(state: State, session: Session, locate: PendingLocate) -> boo
     return True
 
 
-def _answer_unavailable(state: State, session: Session, locate: PendingLocate, obj: int) -> bool:
+def _answer_unavailable(state: ServerState, session: ServerSession, locate: PendingLocate, obj: int) -> bool:
     tasks = session.tasks
     producer = session.objects.producer[obj]
     failed: FailedTask | None = None
@@ -172,7 +172,7 @@ def _answer_unavailable(state: State, session: Session, locate: PendingLocate, o
     return True
 
 
-def _located(state: State, session: Session, locate: PendingLocate) -> SendLocated:
+def _located(state: ServerState, session: ServerSession, locate: PendingLocate) -> SendLocated:
     objects = session.objects
     holders = array("I", map(objects.holder_to_show, locate.objects))
     sizes = array("Q", map(objects.size.__getitem__, locate.objects))
@@ -196,7 +196,7 @@ def _located(state: State, session: Session, locate: PendingLocate) -> SendLocat
     return SendLocated(locate.client, session.number, column(locate.objects), located)
 
 
-def content_type_of(session: Session, obj: int) -> str | None:
+def content_type_of(session: ServerSession, obj: int) -> str | None:
     """The content type that was set, else the one that was planned."""
     objects, tasks = session.objects, session.tasks
     if objects.content_type[obj] or objects.producer[obj] == NONE:

@@ -10,13 +10,14 @@ from rain.server.machine.events import WorkerJoined
 from rain.server.machine.failures import attempt_failed, input_unavailable
 from rain.server.machine.recovery import distrust, worker_lost
 from rain.server.machine.stages import ASSIGNED, FINISHED
-from rain.server.machine.state import Session, State, Worker
+from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import AVAILABLE, CONSTANT, KEPT
 from rain.server.machine.transitions import add_holder, give_back, make_available
 
 
-def worker_joined(state: State, event: WorkerJoined) -> None:
-    """A new worker, with nothing."""
+def worker_joined(state: ServerState, event: WorkerJoined) -> None:
+    """A new worker, with nothing; one of that number that was there before is gone."""
+    worker_left(state, event.worker)
     state.workers[event.worker] = Worker(
         number=event.worker,
         host=event.host,
@@ -28,7 +29,7 @@ def worker_joined(state: State, event: WorkerJoined) -> None:
     )
 
 
-def worker_left(state: State, number: int) -> None:
+def worker_left(state: ServerState, number: int) -> None:
     """The worker is gone with its tasks and its data."""
     if state.workers.pop(number, None) is None:
         return
@@ -36,7 +37,7 @@ def worker_left(state: State, number: int) -> None:
     worker_lost(state, number)
 
 
-def attempt_ended_badly(state: State, worker: Worker, message: Failed) -> None:
+def attempt_ended_badly(state: ServerState, worker: Worker, message: Failed) -> None:
     """An attempt failed; ignored unless it is the one that is expected of this worker."""
     session = state.sessions.get(message.session)
     if session is None:
@@ -46,7 +47,7 @@ def attempt_ended_badly(state: State, worker: Worker, message: Failed) -> None:
         attempt_failed(state, session, message.task, worker.number, message.failure)
 
 
-def inputs_unavailable(state: State, worker: Worker, message: Unavailable) -> None:
+def inputs_unavailable(state: ServerState, worker: Worker, message: Unavailable) -> None:
     """Inputs could not be had from their holders; the tasks that wanted them are planned anew."""
     objects = unpack("I", message.objects, "objects")
     holders = unpack("I", message.holder, "holder", len(objects))
@@ -72,7 +73,7 @@ def inputs_unavailable(state: State, worker: Worker, message: Unavailable) -> No
             distrust(state, session, obj, holder)
 
 
-def objects_fetched(state: State, worker: Worker, message: Fetched) -> None:
+def objects_fetched(state: ServerState, worker: Worker, message: Fetched) -> None:
     """The worker holds more objects; those that nobody needs are dropped again.
 
     One that was lost meanwhile is not: this copy takes the place of the lost one.
@@ -94,14 +95,14 @@ def objects_fetched(state: State, worker: Worker, message: Fetched) -> None:
             make_available(session, obj)
 
 
-def _was_made(session: Session, obj: int) -> bool:
+def _was_made(session: ServerSession, obj: int) -> bool:
     if session.objects.flags[obj] & (AVAILABLE | CONSTANT):
         return True
     producer = session.objects.producer[obj]
     return session.tasks.ended_s[producer] > 0.0 and session.tasks.stage[producer] <= FINISHED
 
 
-def _is_expected(session: Session, worker: Worker, task: int, attempt: int) -> bool:
+def _is_expected(session: ServerSession, worker: Worker, task: int, attempt: int) -> bool:
     tasks = session.tasks
     return (
         task < len(tasks)

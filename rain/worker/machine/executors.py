@@ -121,6 +121,8 @@ def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: Outbo
             failure=_failure(number, task, executor, event) if runs_at_end and is_blamed else None,
             begun=index < n_begun,
         )
+    if any(number not in state.sessions for number, _ in rest):
+        state.forget_unused_classes()
     if executor.stage is not Stage.KILLED and not event.n_started and (rest or executor.stage is Stage.STARTING):
         _early_death(state, event, now, outbox)
 

@@ -60,10 +60,4 @@ def end_session(state: State, number: int, outbox: Outbox) -> None:
             knowing.append(executor.number)
     outbox.forget_session(number)
     outbox.order(CloseSessionStore(number, tuple(knowing)))
-    _forget_unused_classes(state)
-
-
-def _forget_unused_classes(state: State) -> None:
-    used = {lane.request_class for session in state.sessions.values() for lane in session.lanes.values()}
-    used |= {executor.holds for executor in state.executors.values() if executor.holds is not None}
-    state.classes = {request: each for request, each in state.classes.items() if each in used}
+    state.forget_unused_classes()

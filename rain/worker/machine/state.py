@@ -186,3 +186,9 @@ class State:
         if found is None:
             found = self.classes[request] = RequestClass(request, resources.slots(self.offer, request))
         return found
+
+    def forget_unused_classes(self) -> None:
+        """Keeps the classes of open sessions, and those that executors hold."""
+        used = {lane.request_class for session in self.sessions.values() for lane in session.lanes.values()}
+        used |= {executor.holds for executor in self.executors.values() if executor.holds is not None}
+        self.classes = {request: each for request, each in self.classes.items() if each in used}

@@ -69,6 +69,8 @@ class ForkserverBench:
     """A forkserver in folders of its own; runs tasks on its first executor unless told otherwise."""
 
     root: Path
+    #: Python that runs in the forkserver first, to break something.
+    sabotage: str = ""
     process: subprocess.Popen[bytes] = field(init=False)
     pipe: BlockingPipe = field(init=False)
     executors: list[ExecutorEnd] = field(default_factory=list)
@@ -82,12 +84,17 @@ class ForkserverBench:
         for name in ("store", "tasks", "stderr"):
             options += [f"--{name}", str(self.root / name)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rain.executor.forkserver", *options],
+            [sys.executable, *self._program(), *options],
             pass_fds=[theirs.fileno()],
             cwd=Path(__file__).parents[3],
         )
         theirs.close()
         self.pipe = BlockingPipe(ours)
+
+    def _program(self) -> list[str]:
+        if not self.sabotage:
+            return ["-m", "rain.executor.forkserver"]
+        return ["-c", f"import sys\n{self.sabotage}\nfrom rain.executor.forkserver import main\nmain(sys.argv[1:])"]
 
     def fork(self) -> ExecutorEnd:
         """A new executor, ready."""

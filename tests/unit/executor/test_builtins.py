@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -48,9 +49,7 @@ def test_concat_keeps_a_type_that_all_share(bench):
 def test_load_makes_an_object_of_a_file_and_leaves_the_file_alone(bench, tmp_path, size):
     path = tmp_path / "data"
     path.write_bytes(b"d" * size)
-    [produced] = bench.done(
-        TaskSpec(kind=Kind.LOAD, outputs=(OutputSpec(content_type="text"),)), args=path_args(path)
-    )
+    [produced] = bench.done(TaskSpec(kind=Kind.LOAD, outputs=(OutputSpec(content_type="text"),)), args=path_args(path))
     assert (produced.size, produced.content_type) == (size, "text")
     stored = produced.data if produced.data is not None else bench.stored_result(bench.n_tasks).read_bytes()
     assert stored == b"d" * size
@@ -72,6 +71,27 @@ def test_load_of_a_folder_says_what_takes_folders(bench, tmp_path):
 def test_load_of_a_pipe_does_not_hang(bench, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     assert "is no regular file" in bench.failure(LOAD, args=path_args(tmp_path / "fifo")).message
+
+
+@pytest.mark.parametrize("size", [3, LARGE])
+def test_load_takes_a_url(bench, tmp_path, size):
+    pytest.importorskip("fsspec")
+    (tmp_path / "data").write_bytes(b"d" * size)
+    [produced] = bench.done(LOAD, args=path_args(f"file://{tmp_path}/data"))
+    assert produced.size == size
+    failure = bench.failure(LOAD, args=path_args(f"file://{tmp_path}/nothing"))
+    assert f"cannot load 'file://{tmp_path}/nothing' on the worker: FileNotFoundError" in failure.message
+
+
+def test_load_of_a_url_without_the_package_names_it(bench):
+    if importlib.util.find_spec("fsspec") is not None:
+        pytest.skip("fsspec is installed")
+    assert "pip install fsspec" in bench.failure(LOAD, args=path_args("https://example.org/x")).message
+
+
+def test_store_to_a_url_is_refused(bench):
+    failure = bench.failure(STORE, inline_input(1, b""), args=path_args("s3://bucket/x"))
+    assert "not URLs" in failure.message
 
 
 @pytest.mark.parametrize("kind", ["in memory", "in a file"])

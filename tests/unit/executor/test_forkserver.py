@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -12,8 +14,8 @@ import psutil
 from rain.core.kinds import ExecuteArgs, Kind, TextWord
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import encode
-from rain.protocol.executor import Exited, ForgetSession, Kill, Run, RunSpec
-from tests.unit.executor.forkserver_bench import SESSION, call_args, python_spec
+from rain.protocol.executor import Exited, ForgetSession, Fork, ForkCounts, Kill, Run, RunSpec
+from tests.unit.executor.forkserver_bench import SESSION, ForkserverBench, call_args, python_spec
 
 #: A program that leaves processes in sessions of their own, deaf to SIGTERM, then writes its mark and stays.
 STUBBORN = """
@@ -28,20 +30,29 @@ def descendants(pid: int) -> set[psutil.Process]:
     return set(psutil.Process(pid).children(recursive=True))
 
 
+def named(processes, name: str) -> list[psutil.Process]:
+    return [process for process in processes if alive([process]) and process.name() == name]
+
+
+def alive(processes) -> list[psutil.Process]:
+    return [process for process in processes if _is_alive(process)]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def stubborn_tree(bench, executor) -> set[psutil.Process]:
     """Starts the program on the executor; its processes once all are there."""
     args = msgspec.msgpack.encode(ExecuteArgs((TextWord(STUBBORN),), shell=True))
     bench.send(TaskSpec(kind=Kind.EXECUTE, outputs=()), bench.task(args=args), executor=executor)
     deadline = time.monotonic() + 10
-    while True:
-        found = {process for process in descendants(executor.pid) if process.name() == "sleep"}
-        if len(found) == 4:
-            return descendants(executor.pid)
+    while len(found := named(descendants(executor.pid), "sleep")) < 4:
         assert time.monotonic() < deadline, f"the program's four sleeping processes did not appear: {found}"
-
-
-def alive(processes) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return descendants(executor.pid)
 
 
 def test_an_executor_is_made_within_milliseconds(own_bench):
@@ -87,6 +98,7 @@ def test_the_death_of_the_forkserver_ends_executors(own_bench):
     own_bench.process.kill()
     own_bench.process.wait()
     assert executor.pipe.recv() is None
+    psutil.wait_procs(alive(processes), timeout=5)
     assert alive(processes) == []
 
 
@@ -100,8 +112,7 @@ def test_an_executor_that_ends_by_itself_is_reported_with_its_code_once_its_orph
     executor = own_bench.fork()
     own_bench.send(python_spec(leave), own_bench.task(), executor=executor)
     assert own_bench.hear() == Exited(executor.number, 17, None)
-    orphans = [p for p in psutil.Process(own_bench.process.pid).children(recursive=True) if p.name() == "sleep"]
-    assert orphans == []
+    assert named(descendants(own_bench.process.pid), "sleep") == []
 
 
 def test_a_crash_is_reported_with_its_signal(own_bench):
@@ -120,7 +131,10 @@ def test_what_a_crashed_executor_wrote_last_can_be_read(own_bench):
     executor = own_bench.fork()
     own_bench.send(python_spec(crash), own_bench.task(), executor=executor)
     own_bench.hear()
-    assert "about to crash" in (own_bench.root / "stderr" / "e1.stderr").read_text()
+    written = (own_bench.root / "stderr" / "e1.stderr").read_text()
+    assert "about to crash" in written
+    assert "Fatal Python error: Aborted" in written
+    assert "in crash" in written
 
 
 def test_counts_tell_which_task_was_running_when_the_executor_died(own_bench):
@@ -142,6 +156,18 @@ def test_killing_an_executor_that_is_gone_is_no_trouble(own_bench):
     assert own_bench.fork().number == 2
 
 
+def test_a_fork_that_fails_is_an_executor_that_ended(tmp_path):
+    sabotage = "import os\ndef fork(): raise BlockingIOError(11, 'no more processes')\nos.fork = fork"
+    bench = ForkserverBench(tmp_path / "root", sabotage)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        bench.pipe.send_with_fd(encode(Fork(1)), theirs.fileno())
+        bench.pipe.send_with_fd(encode(ForkCounts(1)), theirs.fileno())
+    assert bench.hear() == Exited(1, 1, None)
+    assert (bench.root / "stderr" / "e1.stderr").read_text() == "cannot fork: no more processes\n"
+    bench.close()
+
+
 def test_signals_of_a_terminal_do_not_reach_the_forkserver(own_bench):
     own_bench.fork()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -151,7 +177,7 @@ def test_signals_of_a_terminal_do_not_reach_the_forkserver(own_bench):
 
 def test_a_slow_task_does_not_hold_back_the_results_before_it(own_bench):
     def read(ctx, path):
-        with open(path, "rb"):
+        with Path(path).open("rb"):
             return b""
 
     fifo = own_bench.root / "stderr" / "fifo"

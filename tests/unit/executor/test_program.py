@@ -42,7 +42,8 @@ def fail(bench, words, *outputs, inputs=(), **args):
 def nothing_is_left(bench):
     """Every test leaves the executor's folder as it was."""
     yield
-    assert sorted(path.name for path in (bench.root / "tasks" / "e1").rglob("*")) == ["cwd"]
+    left = {str(path.relative_to(bench.root / "tasks" / "e1")) for path in (bench.root / "tasks" / "e1").rglob("*")}
+    assert left <= {"cwd", "program", "program/work", "program/stream1", "program/stream2"}
 
 
 # ------------------------------------------------------------------------------------------ inputs
@@ -59,8 +60,8 @@ def test_an_input_is_a_file_whose_name_stands_among_the_words(bench, kind):
 def test_an_input_is_the_store_s_own_file(bench):
     given = bench.stored_input(2, b"x" * 1000)
     [produced] = run(bench, ["stat", "-c", "%i %A", InputWord(0, path="a/b")], STDOUT, inputs=[given])
-    assert produced.data.decode().split() == [str(os.stat(given.path).st_ino), "-r--r--r--"]
-    assert os.stat(given.path).st_nlink == 1
+    assert produced.data.decode().split() == [str(Path(given.path).stat().st_ino), "-r--r--r--"]
+    assert Path(given.path).stat().st_nlink == 1
 
 
 def test_inputs_lie_where_they_were_put_and_the_folder_has_nothing_else(bench):
@@ -198,7 +199,7 @@ def test_programs_see_their_share_of_cpus(bench):
 
 
 def test_a_program_leads_its_own_process_group_and_dies_of_a_broken_pipe(bench):
-    [produced] = run(bench, ["yes | head -n 1; ps -o pid=,pgid= -p $$"], STDOUT, shell=True)
+    [produced] = run(bench, ["yes | head -n 1; cut -d' ' -f 1,5 /proc/$$/stat"], STDOUT, shell=True)
     answer, own = produced.data.decode().splitlines()
     assert answer == "y"
     pid, group = own.split()
@@ -206,7 +207,7 @@ def test_a_program_leads_its_own_process_group_and_dies_of_a_broken_pipe(bench):
 
 
 def test_what_a_program_leaves_running_is_ended_with_it(bench):
-    command = "setsid sleep 1000 & sleep 1000 & (setsid sh -c 'sleep 1000 & echo $!' &) ; sleep 0.05; jobs -p"
+    command = "setsid sleep 1000 & echo $!; sleep 1000 & echo $!; (setsid sh -c 'sleep 1000 & echo $!')"
     [produced] = run(bench, [command], STDOUT, shell=True)
     pids = [int(line) for line in produced.data.split()]
     assert len(pids) == 3
@@ -254,12 +255,31 @@ def test_a_missing_interpreter_is_said(bench):
     command = "printf '#!/no/such/thing\\n' > run; chmod +x run"
     [produced] = run(bench, [command], OutputSpec(path="run"), shell=True)
     script = inline_input(1, produced.data)
-    failure = fail(bench, ["sh", "-c", "cp in run; chmod +x run; exec ./run"], inputs=[script], files=(InputWord(0, "in"),))
+    failure = fail(
+        bench, ["sh", "-c", "cp in run; chmod +x run; exec ./run"], inputs=[script], files=(InputWord(0, "in"),)
+    )
     assert "exited with status" in failure.message
 
 
 def test_a_word_with_a_nul_byte_fails_the_task(bench):
     assert "cannot be started" in fail(bench, ["echo", "a\0b"]).message
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["rm -r $PWD", "chmod 0 .", "touch ../x", "mv ../work ../x", "mkdir -p a/b; touch a/b/c; chmod 0 a/b"],
+)
+def test_whatever_a_program_does_to_its_folder_the_next_one_finds_an_empty_one(bench, command):
+    spec, args = program([command], shell=True)
+    bench.outcome(spec, args=args)
+    assert run(bench, ["ls", "-a"], STDOUT)[0].data == b".\n..\n"
+
+
+def test_a_folder_that_was_replaced_by_a_link_is_not_emptied_through_it(bench, tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    run(bench, [f"cd ..; rmdir work; ln -s {tmp_path} work"], shell=True)
+    assert run(bench, ["ls", "-a"], STDOUT)[0].data == b".\n..\n"
+    assert (tmp_path / "mine").exists()
 
 
 def test_the_executor_lives_after_all_this(bench):

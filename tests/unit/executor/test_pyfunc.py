@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from rain.core.failure import Cause
-from rain.core.kinds import ParameterConfig, PythonConfig
+from rain.core.kinds import PythonConfig
 from rain.core.spec import OutputSpec
+from rain.data.accept import accept_input
 from rain.data.exceptions import exception_of
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced, TaskDone
-from tests.unit.executor.forkserver_bench import Reference, call_args, inline_input, python_spec
+from tests.unit.executor.forkserver_bench import ONE_OUTPUT, Reference, call_args, inline_input, python_spec
 
-PLAIN = PythonConfig(with_context=False)
 LOADING = PythonConfig(with_context=False, load_inputs=True)
 
 
-def run(bench, function, *inputs, args=b"", outputs=(OutputSpec(),), config=None):
+def run(bench, function, *inputs, args=b"", outputs=ONE_OUTPUT, config=None):
     return bench.done(python_spec(function, outputs=outputs, config=config), *inputs, args=args)
 
 
-def fail(bench, function, *inputs, args=b"", outputs=(OutputSpec(),), config=None):
+def fail(bench, function, *inputs, args=b"", outputs=ONE_OUTPUT, config=None):
     return bench.failure(python_spec(function, outputs=outputs, config=config), *inputs, args=args)
 
 
@@ -142,8 +142,7 @@ def test_a_task_that_fails_leaves_none_of_its_large_outputs(bench):
 def test_a_staged_file_is_moved_and_one_that_is_not_returned_is_dropped(bench):
     def stage(ctx):
         for name in ("kept", "dropped"):
-            with open(name, "wb") as file:
-                file.write(b"x" * 100_000)
+            Path(name).write_bytes(b"x" * 100_000)
         ctx.stage_file("dropped")
         return ctx.stage_file("kept", content_type="user/a")
 
@@ -151,6 +150,17 @@ def test_a_staged_file_is_moved_and_one_that_is_not_returned_is_dropped(bench):
     assert bench.stored_result(bench.n_tasks).read_bytes() == b"x" * 100_000
     scratch = bench.root / "tasks" / "e1"
     assert sorted(path.name for path in scratch.rglob("*")) == ["cwd"]
+
+
+def test_notes_that_cannot_travel_fail_the_task_but_hide_no_other_failure(bench):
+    def note(ctx, fails):
+        ctx.info.user["x"] = object()
+        if fails:
+            raise ValueError("the real trouble")
+        return b""
+
+    assert "takes what JSON can carry" in fail(bench, note, args=call_args(False)).message
+    assert fail(bench, note, args=call_args(True)).message == "ValueError: the real trouble"
 
 
 def test_a_file_outside_the_task_s_folder_is_not_staged(bench, tmp_path):
@@ -180,22 +190,38 @@ def test_inputs_arrive_as_values_where_the_function_is_a_plain_one(bench):
     assert json.loads(produced.data) == [[1], "x", "y"]
 
 
-def test_one_parameter_is_loaded_inside_lists_and_the_others_are_not(bench):
-    def look(ctx, a, *rest, **more):
-        return f"{a[0]} {type(rest[0]).__name__} {more['b']} {more['c']}"
+class Declared:
+    """An argument for a parameter that says of which type its input is, as the client pickles it."""
 
-    loaded = (ParameterConfig("a", load=True, content_type="json"), ParameterConfig("more", load=True))
-    inputs = (inline_input(1, b"[1]"), inline_input(2, b"", "text"), inline_input(3, b"t", "text"))
-    args = call_args([Reference(0)], Reference(1), b=Reference(2), c=5)
-    [produced] = run(bench, look, *inputs, args=args, config=PythonConfig(parameters=loaded))
-    assert produced.data == b"[1] DataInstance t 5"
+    def __init__(self, position, content_type, load):
+        self.asked = (Reference(position), content_type, load)
+
+    def __reduce__(self):
+        return accept_input, self.asked
 
 
-def test_an_input_of_another_type_than_its_parameter_s_fails_and_names_the_parameter(bench):
-    config = PythonConfig(parameters=(ParameterConfig("a", content_type="json"),))
-    failure = fail(bench, lambda ctx, a: b"", inline_input(1, b"", "text"), args=call_args(Reference(0)), config=config)
-    assert "argument 'a'" in failure.message
-    assert "'text' is no subtype of 'json'" in failure.message
+def test_an_input_is_taken_as_the_type_of_its_parameter_and_loaded_where_that_is_asked(bench):
+    def look(ctx, loaded, typed):
+        return f"{loaded} {typed.content_type} {type(typed).__name__}"
+
+    inputs = (inline_input(1, b"[1]"), inline_input(2, b"x", "text"))
+    args = call_args(Declared(0, "json", True), Declared(1, "text", False))
+    assert run(bench, look, *inputs, args=args)[0].data == b"[1] text DataInstance"
+
+
+def test_an_input_of_another_type_than_its_parameter_s_fails(bench):
+    args = call_args(Declared(0, "json", False))
+    assert (
+        "'text' is no subtype of 'json'"
+        in fail(bench, lambda ctx, a: b"", inline_input(1, b"", "text"), args=args).message
+    )
+
+
+@pytest.mark.parametrize("kind", ["in memory", "in a file"])
+def test_an_input_that_was_given_a_type_is_passed_on_without_a_copy_too(bench, kind):
+    given = inline_input(1, b"[1]") if kind == "in memory" else bench.stored_input(8, b"[1]")
+    args = call_args(Declared(0, "json", False))
+    assert run(bench, lambda ctx, a: a, given, args=args) == (Produced(3, "json", same_as_input=0),)
 
 
 def test_a_large_input_is_mapped(bench):
@@ -322,23 +348,23 @@ def test_debug_lines_go_with_the_result_and_with_the_failure(bench):
 
 def test_every_task_starts_in_an_empty_folder(bench):
     def litter(ctx):
-        os.makedirs("a/b")
+        Path("a/b").mkdir(parents=True)
         Path("a/b/c").write_text("x")
-        return str(os.listdir("."))
+        return b""
 
     def wander(ctx):
         os.chdir("/")
         return b""
 
     def vanish(ctx):
-        os.rmdir(os.getcwd())
+        Path.cwd().rmdir()
         return b""
 
     def look(ctx):
-        return str(os.listdir(".")) + os.getcwd()
+        return f"{list(Path().iterdir())}{Path.cwd()}"
 
     home = str(bench.root / "tasks" / "e1" / "cwd")
-    for messy in (litter, wander, vanish, lambda ctx: os.chmod(".", 0) or b""):
+    for messy in (litter, wander, vanish, lambda ctx: Path().chmod(0) or b""):
         run(bench, messy)
         assert run(bench, look)[0].data.decode() == "[]" + home
 

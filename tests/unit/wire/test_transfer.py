@@ -23,6 +23,7 @@ from rain.protocol.transfer import (
     from_holder_decoder,
     to_holder_decoder,
 )
+from rain.wire import fetcher
 from rain.wire.budget import ByteBudget
 from rain.wire.endpoint import DATA, Frames, close_context, new_context
 from rain.wire.fetcher import MAX_BYTES_IN_FLIGHT, Fetcher
@@ -49,6 +50,9 @@ class World:
         self.gate.allow(self.reader.public, "worker")
         self.holder_keys = new_keypair()
         self.asked = 0
+        self.other: Peers | None = None
+        #: Set when the fetcher's connection to the other holder has ended.
+        self.left = asyncio.Event()
         self.holder = Holder(self.context, self.gate, self.holder_keys, self._look, roles=("worker",))
         self.peer = self._endpoint(1, self.holder.bind("127.0.0.1", 0))
         self.fetcher = Fetcher(self.context, self.reader, self.inbox)
@@ -84,13 +88,11 @@ class World:
             domain="other",
             limits=DATA,
             on_batch=on_batch,
-            on_gone=lambda _: None,
+            on_gone=lambda _: self.left.set(),
             roles=("worker",),
         )
         self.fetcher.learn([self._endpoint(number, peers.bind("127.0.0.1", 0))])
         self.other = peers
-
-    other: Peers | None = None
 
     def close(self) -> None:
         self.fetcher.close()
@@ -321,6 +323,66 @@ def test_a_cancelled_get_leaves_no_half_file_and_the_connection_serves_on(tmp_pa
             await getting
         assert list(w.inbox.iterdir()) == []
         assert await w.fetcher.get(2, 1, [2]) == [None]
+
+    run(scenario, tmp_path)
+
+
+def test_a_holder_that_owes_an_answer_and_stays_silent_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "CHECK_S", 0.01)
+    monkeypatch.setattr(fetcher, "SILENCE_LIMIT_S", 0.05)
+
+    async def scenario(w: World) -> None:
+        w.listen(lambda peers, sender, request: None)
+        assert await w.fetcher.get(2, 1, [1]) == [None]
+        await w.left.wait()
+
+    run(scenario, tmp_path)
+
+
+def test_an_idle_connection_is_closed_and_made_again_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "CHECK_S", 0.01)
+    monkeypatch.setattr(fetcher, "IDLE_LIMIT_S", 0.05)
+
+    async def scenario(w: World) -> None:
+        def answer(peers: Peers, sender: bytes, request: Get | GetRange) -> None:
+            peers.send(sender, [encode(Parcel(request.request, (Entry(1, 2, None, True),))), b"hi"])
+
+        w.listen(answer)
+        for _ in range(2):
+            w.left.clear()
+            assert await w.fetcher.get(2, 1, [1]) == [Stored(2, None, b"hi")]
+            await w.left.wait()
+
+    run(scenario, tmp_path)
+
+
+def test_a_connection_that_is_made_serves_all_who_ask_meanwhile(tmp_path: Path) -> None:
+    async def scenario(w: World) -> None:
+        for obj in range(50):
+            w.put(obj, b"%d" % obj)
+        first = asyncio.create_task(w.fetcher.get(1, 1, [0]))
+        others = [asyncio.create_task(w.fetcher.get(1, 1, [obj])) for obj in range(1, 50)]
+        await asyncio.sleep(0)
+        first.cancel()
+        got = await asyncio.gather(*others)
+        assert [found[0] and found[0].data for found in got] == [b"%d" % obj for obj in range(1, 50)]
+
+    run(scenario, tmp_path)
+
+
+def test_closing_the_fetcher_answers_all_who_wait(tmp_path: Path) -> None:
+    async def scenario(w: World) -> None:
+        asked = asyncio.Event()
+        w.listen(lambda peers, sender, request: asked.set())
+        getting = asyncio.create_task(w.fetcher.get(2, 1, [1]))
+        await asked.wait()
+        w.fetcher.close()
+        assert await getting == [None]
+        assert await w.fetcher.get(1, 1, [1]) == [None]
 
     run(scenario, tmp_path)
 

@@ -16,7 +16,7 @@ import psutil
 from rain.core.kinds import ExecuteArgs, Kind, SleepArgs, TextWord
 from rain.core.spec import TaskSpec
 from rain.protocol.executor import Report, Run, RunInput, RunSpec, RunTask
-from rain.worker.executors import Ending, Executors
+from rain.worker.executors import Executors, ProcessEnd
 from rain.worker.folders import WorkerFolders, make_folders
 from rain.worker.forkserver import ForkserverProcess
 
@@ -42,7 +42,7 @@ class Heard:
     def executor_reported(self, executor: int, report: Report) -> None:
         self._add("report", executor, report)
 
-    def executor_ended(self, executor: int, ending: Ending) -> None:
+    def executor_ended(self, executor: int, ending: ProcessEnd) -> None:
         self._add("ended", executor, ending)
 
     def forkserver_died(self) -> None:
@@ -95,9 +95,10 @@ def sleep(*seconds: float) -> Run:
     return Run(1, (RunSpec(1, 0, SLEEP),), tasks)
 
 
-def shell(line: str) -> Run:
-    args = msgspec.msgpack.encode(ExecuteArgs(words=(TextWord(line),), shell=True))
-    return Run(1, (RunSpec(1, 0, EXECUTE),), (RunTask(0, 0, 0, 0, args, ()),))
+def shell(*lines: str) -> Run:
+    args = [msgspec.msgpack.encode(ExecuteArgs(words=(TextWord(line),), shell=True)) for line in lines]
+    tasks = tuple(RunTask(task, 0, 0, 0, each, ()) for task, each in enumerate(args))
+    return Run(1, (RunSpec(1, 0, EXECUTE),), tasks)
 
 
 def test_an_executor_runs_a_batch_and_reports_it(tmp_path: Path) -> None:
@@ -112,11 +113,15 @@ def test_an_executor_runs_a_batch_and_reports_it(tmp_path: Path) -> None:
 
 
 def test_a_killed_executor_ends_with_how_many_tasks_it_had_begun(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+
     async def scenario(bench: Bench) -> None:
         bench.executors.start(3)
         await bench.heard.until("ready", 3)
-        bench.executors.send(3, sleep(0.0, 600.0, 600.0))
+        bench.executors.send(3, shell("true", f"echo > {begun}; sleep 600", "true"))
         await bench.heard.until("report", 3)
+        await asyncio.to_thread(begun.read_text)
         bench.executors.kill(3)
         ending = await bench.heard.until("ended", 3)
         assert (ending.exit_code, ending.signal, ending.n_started) == (None, signal.SIGKILL, 2)
@@ -125,7 +130,7 @@ def test_a_killed_executor_ends_with_how_many_tasks_it_had_begun(tmp_path: Path)
         assert list(bench.folders.tasks.iterdir()) == []
         assert list(bench.folders.stderr.iterdir()) == []
 
-    run(scenario, tmp_path)
+    run(scenario, tmp_path / "work")
 
 
 def test_what_a_killed_task_had_started_is_gone_when_the_end_is_reported(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rain.protocol.columns import pack
 from rain.protocol.worker import Done, FromWorker, WorkerPong, from_worker_decoder
 from rain.worker.machine.effects import ReportDone
 from rain.worker.reports import HOLD_BYTES, Reports
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 
 
 def order(session: int, task: int, obj: int, *, size: int, urgent: bool, content_type: str | None = None) -> ReportDone:
@@ -30,7 +30,9 @@ def order(session: int, task: int, obj: int, *, size: int, urgent: bool, content
     return ReportDone(done, array("I", [obj]), urgent)
 
 
-def run(scenario: Callable[[Reports, Store, list[FromWorker]], None], folder: Path, *, wait: bool = False) -> None:
+def run(
+    scenario: Callable[[Reports, ObjectStore, list[FromWorker]], None], folder: Path, *, wait: bool = False
+) -> None:
     async def main() -> None:
         sent: list[FromWorker] = []
         told = asyncio.Event()
@@ -39,7 +41,7 @@ def run(scenario: Callable[[Reports, Store, list[FromWorker]], None], folder: Pa
             sent.append(from_worker_decoder.decode(data))
             told.set()
 
-        store = Store(folder)
+        store = ObjectStore(folder)
         reports = Reports(store, send)
         scenario(reports, store, sent)
         if wait:
@@ -51,7 +53,7 @@ def run(scenario: Callable[[Reports, Store, list[FromWorker]], None], folder: Pa
 
 
 def test_an_urgent_report_leaves_at_once_with_its_bytes(tmp_path: Path) -> None:
-    def scenario(reports: Reports, store: Store, sent: list[FromWorker]) -> None:
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
         store.put_bytes(1, 5, b"abc")
         reports.report(order(1, 4, 5, size=3, urgent=True))
         [done] = sent
@@ -62,7 +64,7 @@ def test_an_urgent_report_leaves_at_once_with_its_bytes(tmp_path: Path) -> None:
 
 
 def test_held_reports_of_a_session_are_joined_into_one(tmp_path: Path) -> None:
-    def scenario(reports: Reports, store: Store, sent: list[FromWorker]) -> None:
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
         store.put_bytes(1, 5, b"abc")
         store.put_bytes(1, 7, b"de")
         reports.report(order(1, 4, 5, size=3, urgent=False))
@@ -82,7 +84,7 @@ def test_held_reports_of_a_session_are_joined_into_one(tmp_path: Path) -> None:
 
 
 def test_what_is_told_comes_after_what_was_held(tmp_path: Path) -> None:
-    def scenario(reports: Reports, store: Store, sent: list[FromWorker]) -> None:
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
         store.put_bytes(1, 5, b"abc")
         store.put_bytes(2, 5, b"abc")
         reports.report(order(1, 4, 5, size=3, urgent=False))
@@ -98,7 +100,7 @@ def test_what_is_told_comes_after_what_was_held(tmp_path: Path) -> None:
 
 
 def test_held_reports_leave_by_themselves(tmp_path: Path) -> None:
-    def scenario(reports: Reports, store: Store, sent: list[FromWorker]) -> None:
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
         store.put_bytes(1, 5, b"abc")
         reports.report(order(1, 4, 5, size=3, urgent=False))
         assert sent == []
@@ -107,7 +109,7 @@ def test_held_reports_leave_by_themselves(tmp_path: Path) -> None:
 
 
 def test_what_is_held_is_bounded(tmp_path: Path) -> None:
-    def scenario(reports: Reports, store: Store, sent: list[FromWorker]) -> None:
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
         store.put_bytes(1, 5, bytes(4096))
         for task in range(HOLD_BYTES // 4096 + 1):
             reports.report(order(1, task, 5, size=4096, urgent=False))
@@ -117,7 +119,7 @@ def test_what_is_held_is_bounded(tmp_path: Path) -> None:
 
 
 def test_a_reported_result_that_is_not_in_the_store_is_our_mistake(tmp_path: Path) -> None:
-    def scenario(reports: Reports, store: Store, sent: list[FromWorker]) -> None:
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
         with pytest.raises(InvariantViolation, match=r"s1\.o5"):
             reports.report(order(1, 4, 5, size=3, urgent=True))
 

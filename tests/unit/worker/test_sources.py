@@ -12,7 +12,7 @@ from rain.protocol.columns import EMPTY, pack
 from rain.protocol.worker import Compute
 from rain.wire.holder import Stored
 from rain.worker.sources import store_inline_sources
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 
 
 def message(**sources: Any) -> Compute:
@@ -31,13 +31,13 @@ def message(**sources: Any) -> Compute:
 
 
 def test_inline_sources_are_in_the_store_and_others_are_not(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = ObjectStore(tmp_path)
     store_inline_sources(message(), store)
     assert [store.get(1, obj) for obj in (4, 5, 6)] == [Stored(3, "text", b"abc"), None, Stored(0, None, b"")]
 
 
 def test_a_message_without_sources_changes_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = ObjectStore(tmp_path)
     store_inline_sources(
         message(source=EMPTY, source_holder=EMPTY, source_size=EMPTY, source_inline=EMPTY, source_data=EMPTY), store
     )
@@ -55,7 +55,7 @@ def test_a_message_without_sources_changes_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_columns_that_contradict_one_another_are_refused(tmp_path: Path, sources: dict[str, Any]) -> None:
-    store = Store(tmp_path)
+    store = ObjectStore(tmp_path)
     with pytest.raises(ProtocolViolation):
         store_inline_sources(message(**sources), store)
     assert store.get(1, 4) is None

@@ -7,38 +7,38 @@ from pathlib import Path
 import pytest
 
 from rain.wire.holder import Stored
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 
 BIG = b"x" * 100_000
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(tmp_path)
 
 
-def write(store: Store, obj: int, session: int = 1, mode: int = 0o444) -> Path:
+def write(store: ObjectStore, obj: int, session: int = 1, mode: int = 0o444) -> Path:
     path = store.path(session, obj)
     path.write_bytes(BIG)
     path.chmod(mode)
     return path
 
 
-def test_bytes_are_kept_with_their_content_type(store: Store) -> None:
+def test_bytes_are_kept_with_their_content_type(store: ObjectStore) -> None:
     store.put_bytes(1, 2, b"abc", "text")
     assert store.get(1, 2) == Stored(3, "text", b"abc")
     assert store.get(1, 3) is None
     assert store.get(2, 2) is None
 
 
-def test_a_file_at_its_place_is_adopted_and_made_read_only(store: Store) -> None:
+def test_a_file_at_its_place_is_adopted_and_made_read_only(store: ObjectStore) -> None:
     path = write(store, 5, mode=0o644)
     assert store.adopt_file(1, 5, "blob") == len(BIG)
     assert store.get(1, 5) == Stored(len(BIG), "blob", path)
     assert path.stat().st_mode & 0o777 == 0o444
 
 
-def test_only_a_regular_file_is_adopted(store: Store, tmp_path: Path) -> None:
+def test_only_a_regular_file_is_adopted(store: ObjectStore, tmp_path: Path) -> None:
     assert store.adopt_file(1, 5) is None
     store.path(1, 5).symlink_to("/etc/passwd")
     assert store.adopt_file(1, 5) is None
@@ -47,7 +47,7 @@ def test_only_a_regular_file_is_adopted(store: Store, tmp_path: Path) -> None:
     assert store.get(1, 5) is None
 
 
-def test_an_alias_of_bytes_shares_them_and_one_of_a_file_is_a_link(store: Store) -> None:
+def test_an_alias_of_bytes_shares_them_and_one_of_a_file_is_a_link(store: ObjectStore) -> None:
     store.put_bytes(1, 1, b"abc", "text")
     path = write(store, 2)
     store.adopt_file(1, 2, "blob")
@@ -60,12 +60,12 @@ def test_an_alias_of_bytes_shares_them_and_one_of_a_file_is_a_link(store: Store)
     assert store.path(1, 12).read_bytes() == BIG
 
 
-def test_an_alias_of_nothing_is_none(store: Store) -> None:
+def test_an_alias_of_nothing_is_none(store: ObjectStore) -> None:
     assert store.alias(1, 2, 1) is None
     assert store.get(1, 2) is None
 
 
-def test_discarding_removes_objects_and_files_that_never_became_objects(store: Store, tmp_path: Path) -> None:
+def test_discarding_removes_objects_and_files_that_never_became_objects(store: ObjectStore, tmp_path: Path) -> None:
     write(store, 1)
     store.adopt_file(1, 1)
     store.put_bytes(1, 2, b"x")
@@ -76,7 +76,7 @@ def test_discarding_removes_objects_and_files_that_never_became_objects(store: S
     store.discard(9, [1])
 
 
-def test_an_object_that_comes_again_as_bytes_leaves_no_file(store: Store, tmp_path: Path) -> None:
+def test_an_object_that_comes_again_as_bytes_leaves_no_file(store: ObjectStore, tmp_path: Path) -> None:
     write(store, 1)
     store.adopt_file(1, 1)
     store.put_bytes(1, 1, b"small")
@@ -84,7 +84,7 @@ def test_an_object_that_comes_again_as_bytes_leaves_no_file(store: Store, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_closing_a_session_removes_all_of_it_and_nothing_else(store: Store) -> None:
+def test_closing_a_session_removes_all_of_it_and_nothing_else(store: ObjectStore) -> None:
     for session in (1, 11):
         write(store, 1, session)
         store.adopt_file(session, 1)

@@ -11,7 +11,7 @@ from rain.protocol.client import Peer
 from rain.wire.holder import Stored
 from rain.worker.machine.effects import Fetch
 from rain.worker.machine.events import Event, InputsArrived, InputsUnavailable
-from rain.worker.store import Store
+from rain.worker.store import ObjectStore
 from rain.worker.transfers import Transfers
 
 LARGE = 1 << 20
@@ -52,7 +52,7 @@ def order(*objects: tuple[int, int]) -> Fetch:
 
 class Bench:
     def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
+        self.store = ObjectStore(folder)
         self.holders = Holders(folder)
         self.events: list[Event] = []
         self.news = asyncio.Event()

@@ -50,10 +50,18 @@ from rain.server.machine.effects import (
     TellWorker,
     Terminate,
 )
-from rain.server.machine.events import ClientJoined, ClientLeft, ClientSaid, Event, Tick, WorkerJoined, WorkerLeft
-from rain.server.machine.events import WorkerSaid
+from rain.server.machine.events import (
+    ClientJoined,
+    ClientLeft,
+    ClientSaid,
+    Event,
+    Tick,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerSaid,
+)
 from rain.server.machine.machine import ServerMachine
-from rain.server.machine.state import Session
+from rain.server.machine.state import ServerSession
 
 BOOM = Failure(cause=Cause.TASK, message="boom")
 
@@ -288,7 +296,7 @@ class Bench:
     # ------------------------------------------------------------------ what is seen
 
     @property
-    def session(self) -> Session:
+    def session(self) -> ServerSession:
         return self.machine.state.sessions[1]
 
     def stages(self) -> list[int]:
@@ -315,7 +323,7 @@ class Bench:
         """Exactly this happened since the last look, in any order."""
         found = [say(effect) for effect in self.effects]
         self.effects.clear()
-        assert sorted(found) == sorted(sentences)
+        assert sorted(found) == sorted(sentences), f"expected {sorted(sentences)}, found {sorted(found)}"
 
     def expect_nothing(self) -> None:
         self.expect()
@@ -329,7 +337,7 @@ def _list(letter: str, ids: Iterable[int]) -> str:
     return " ".join(f"{letter}{number}" for number in ids)
 
 
-def say(effect: Effect) -> str:  # noqa: PLR0912 - one sentence per effect
+def say(effect: Effect) -> str:
     """An effect in words."""
     match effect:
         case SendCompute(worker, compute):

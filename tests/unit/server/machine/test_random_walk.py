@@ -1,8 +1,8 @@
 """Clusters played at random: workers with stores, delayed messages, crashes, failures; a client that changes its mind.
 
 Workers here are simple but honest: they run what they were given in any possible order, and give back a task whose
-inputs they cannot get, which happens when news crosses. The invariants are checked after every step; at the end everything comes
-to rest, and the workers hold exactly what the server believes.
+inputs they cannot get, which happens when news crosses. The invariants are checked after every step; at the end
+everything comes to rest, and the workers hold exactly what the server believes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,58 @@
+"""Sending a large submit no faster than the server reads it, and deciding whether it is sent at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+
+from rain.wire.endpoint import Frames
+from rain.wire.link import Link
+
+#: The link is given no more than this until the server has read some of it.
+MAX_UNSENT_BYTES = 32 << 20
+#: How soon a link that is full is looked at again.
+RETRY_S = 0.005
+
+
+class Ticket:
+    """Who comes first: the I/O thread that sends a submit, or the caller that gives it up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = False
+
+    def take(self) -> bool:
+        """True for exactly one caller."""
+        with self._lock:
+            first, self._taken = not self._taken, True
+        return first
+
+
+class PacedSender:
+    """Sends over one link, in order; what the server does not read yet waits here. Lives in the link's loop."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._waiting: deque[Frames] = deque()
+        self._pump: asyncio.Task[None] | None = None
+
+    def send(self, frames: Frames) -> None:
+        """Sends after everything that was sent before; never waits."""
+        if not self._waiting and self._link.unsent_bytes < MAX_UNSENT_BYTES:
+            self._link.send(frames)
+            return
+        self._waiting.append(frames)
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._send_later())
+
+    def clear(self) -> None:
+        """Forgets what waits: the link is lost or closed."""
+        self._waiting.clear()
+
+    async def _send_later(self) -> None:
+        while self._waiting:
+            if self._link.unsent_bytes < MAX_UNSENT_BYTES:
+                self._link.send(self._waiting.popleft())
+            else:
+                await asyncio.sleep(RETRY_S)

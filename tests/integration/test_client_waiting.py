@@ -1,0 +1,158 @@
+"""Waiting in threads, in coroutines, with time limits, and with Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rain.client import Client, Session, TaskException, blob, function, tasks
+
+LIMIT_S = 20.0
+SOON_S = 0.5
+
+
+@function
+def double(number: int) -> int:
+    return 2 * number
+
+
+@function
+def fail() -> None:
+    raise ValueError("as told")
+
+
+def test_waiting_for_nothing_returns_at_once(session: Session) -> None:
+    session.wait_all()
+    session.wait([])
+    assert session.wait_some([]) == ([], [])
+    assert session.fetch([]) == []
+    session.submit()
+
+
+def test_states_move_only_when_a_call_brings_news(session: Session) -> None:
+    task = double(2)
+    assert (task.state, task.output.state, task.info, task.output.info) == (None, None, None, None)
+    session.submit()
+    assert (task.state, task.output.state) == ("waiting", "unfinished")
+    task.wait(timeout=LIMIT_S)
+    assert (task.state, task.info) == ("finished", None)
+    task.update()
+    assert task.info is not None
+    assert task.info.worker in {"w1", "w2"}
+    assert task.info.duration is not None
+    assert task.info.error is None
+
+
+def test_a_time_limit_ends_the_waiting_and_not_the_work(session: Session) -> None:
+    task = tasks.sleep(blob("x"), 1.0)
+    task.output.keep()
+    session.submit()
+    for call in (task.wait, session.wait_all, task.output.fetch):
+        with pytest.raises(TimeoutError, match=r"did not finish within 0\.05 s; it goes on"):
+            call(timeout=0.05)
+    assert task.output.fetch(timeout=LIMIT_S) == "x"
+
+
+def test_wait_some_gives_what_is_finished(session: Session) -> None:
+    slow, quick = tasks.sleep(blob("x"), 600), double(1)
+    session.submit()
+    assert session.wait_some([slow, quick, quick.output], timeout=LIMIT_S) == ([quick], [quick.output])
+    assert [slow.state, quick.state, quick.output.state] == ["waiting", "finished", "finished"]
+
+
+def test_as_completed_goes_in_the_order_of_completion(session: Session) -> None:
+    slow, quick = tasks.sleep(blob("x"), 0.5), double(1)
+    session.submit()
+    assert list(session.as_completed([slow, quick], timeout=LIMIT_S)) == [quick, slow]
+
+
+def test_ctrl_c_ends_a_wait_and_the_client_stays_usable(session: Session) -> None:
+    task = tasks.sleep(blob("x"), 600)
+    task.output.keep()
+    session.submit()
+    for call in (task.wait, session.wait_all, task.output.fetch):
+        sent: list[float] = []
+
+        def interrupt(sent: list[float] = sent) -> None:
+            sent.append(time.monotonic())
+            signal.raise_signal(signal.SIGINT)
+
+        # The harder case: a thread takes the signal, and the main one, which has to handle it, is not woken by that.
+        timer = threading.Timer(0.1, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            call(timeout=LIMIT_S)
+        assert time.monotonic() - sent[0] < SOON_S
+        timer.join()
+    assert session.compute(double(3), timeout=LIMIT_S).load() == 6
+
+
+def test_threads_share_a_client(client: Client) -> None:
+    def work(number: int) -> int:
+        with client.new_session() as session:
+            found: int = session.compute(double(double(number)), timeout=LIMIT_S).load()
+            return found
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(24))) == [4 * number for number in range(24)]
+
+
+def test_threads_build_in_one_session(session: Session) -> None:
+    def build(number: int) -> int:
+        return double(number, session=session)._first_output
+
+    with ThreadPoolExecutor(8) as pool:
+        first_outputs = list(pool.map(build, range(400)))
+    assert sorted(first_outputs) == list(range(400))
+    session.submit()
+    session.wait_all(timeout=LIMIT_S)
+
+
+def test_coroutines_await_tasks_objects_and_sessions(client: Client) -> None:
+    async def one(number: int) -> int:
+        session = client.new_session()
+        try:
+            task = double(number, session=session)
+            task.output.keep()
+            session.submit()
+            await task
+            await session
+            fetched = await task.output
+            value: int = fetched.load()
+            return value
+        finally:
+            session.close()
+
+    async def main() -> list[int]:
+        return await asyncio.gather(*(one(number) for number in range(10)))
+
+    assert asyncio.run(main()) == [2 * number for number in range(10)]
+
+
+def test_a_coroutine_that_is_cancelled_gives_its_wait_up(session: Session) -> None:
+    task = tasks.sleep(blob("x"), 600)
+    session.submit()
+
+    async def main() -> None:
+        async with asyncio.timeout(0.05):
+            await task
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    assert task.state == "waiting"
+
+
+def test_awaiting_a_failed_task_raises_it(session: Session) -> None:
+    task = fail()
+    session.submit()
+
+    async def main() -> None:
+        await task
+
+    with pytest.raises(TaskException, match="as told"):
+        asyncio.run(main())

@@ -1,0 +1,152 @@
+"""What the client's machine orders for what happens; every test ends with nothing left waiting."""
+
+from __future__ import annotations
+
+from rain.client.machine.effects import MarkSessionFailed, OpenWindow, Resolve, SendToServer, Trouble
+from rain.client.machine.events import MessageHeard, Request, Requested, RequestGivenUp, ServerWentAway, SubmitBegan
+from rain.client.machine.machine import ClientMachine
+from rain.client.machine.window import MAX_UNFINISHED_BYTES, MAX_UNFINISHED_TASKS, SubmitWindow
+from rain.core.failure import Cause, Failure
+from rain.protocol.client import (
+    Ack,
+    CloseSession,
+    Locate,
+    OpenSession,
+    Progress,
+    QueryServer,
+    RequestFailed,
+    ServerAlive,
+    SessionFailed,
+    SessionOpened,
+    Unwait,
+    Wait,
+    WaitDone,
+)
+
+FAILURE = Failure(cause=Cause.TASK, message="ValueError: no")
+SESSION = 3
+
+
+def opened() -> ClientMachine:
+    """A machine with one open session."""
+    machine = ClientMachine()
+    ask(machine, OpenSession(1))
+    assert hear(machine, SessionOpened(1, SESSION)) == [Resolve(1, SessionOpened(1, SESSION))]
+    return machine
+
+
+def ask(machine: ClientMachine, request: Request) -> None:
+    """A request that is sent."""
+    assert machine.handle(Requested(request)) == [SendToServer(request)]
+
+
+def hear(machine: ClientMachine, message: object) -> list:
+    """What follows from a message."""
+    return machine.handle(MessageHeard(message))
+
+
+def nothing_waits(machine: ClientMachine) -> bool:
+    """Whether a lost server would wake nobody."""
+    return machine.handle(ServerWentAway("the test is over")) == []
+
+
+def test_an_answer_wakes_who_asked_once() -> None:
+    machine = opened()
+    ask(machine, Wait(5, SESSION))
+    assert hear(machine, WaitDone(5)) == [Resolve(5, WaitDone(5))]
+    assert hear(machine, WaitDone(5)) == []
+    assert hear(machine, ServerAlive()) == []
+    assert nothing_waits(machine)
+
+
+def test_a_failed_request_is_told_with_the_task() -> None:
+    machine = opened()
+    ask(machine, Locate(5, SESSION, memoryview(b"")))
+    [resolve] = hear(machine, RequestFailed(5, "no", task=7, attempt=1, worker=2, failure=FAILURE))
+    assert resolve == Resolve(5, Trouble(reason="no", task=7, attempt=1, worker=2, failure=FAILURE))
+    assert nothing_waits(machine)
+
+
+def test_a_wait_that_is_given_up_is_taken_back_at_the_server() -> None:
+    machine = opened()
+    ask(machine, Wait(5, SESSION))
+    assert machine.handle(RequestGivenUp(5)) == [SendToServer(Unwait(5))]
+    assert machine.handle(RequestGivenUp(5)) == []
+    assert hear(machine, WaitDone(5)) == []
+    ask(machine, QueryServer(6))
+    assert machine.handle(RequestGivenUp(6)) == []
+    assert nothing_waits(machine)
+
+
+def test_a_failed_session_ends_its_waits_and_refuses_later_ones() -> None:
+    machine = opened()
+    ask(machine, Wait(5, SESSION))
+    ask(machine, Locate(6, SESSION, memoryview(b"")))
+    ask(machine, OpenSession(7))
+    hear(machine, SessionOpened(7, 4))
+    ask(machine, Wait(8, 4))
+    trouble = Trouble(reason="failed", task=1, failure=FAILURE, session_failed=True)
+    failed = SessionFailed(SESSION, "failed", task=1, failure=FAILURE)
+    assert hear(machine, failed) == [MarkSessionFailed(SESSION, trouble), Resolve(5, trouble)]
+    assert hear(machine, failed) == []
+    assert machine.handle(Requested(Wait(9, SESSION))) == [Resolve(9, trouble)]
+    assert machine.handle(SubmitBegan(10, SESSION, 1, 1)) == [Resolve(10, trouble)]
+    # What was finished before can still be had, and the other session never notices.
+    ask(machine, Locate(11, SESSION, memoryview(b"")))
+    for request in (6, 11):
+        assert hear(machine, RequestFailed(request, "gone")) == [Resolve(request, Trouble(reason="gone"))]
+    assert hear(machine, WaitDone(8)) == [Resolve(8, WaitDone(8))]
+    assert nothing_waits(machine)
+
+
+def test_closing_a_session_ends_everything_of_it() -> None:
+    machine = opened()
+    ask(machine, Wait(5, SESSION))
+    ask(machine, Locate(6, SESSION, memoryview(b"")))
+    closing, *ended = machine.handle(Requested(CloseSession(7, SESSION)))
+    assert closing == SendToServer(CloseSession(7, SESSION))
+    assert [effect.request for effect in ended] == [5, 6]
+    assert all(effect.outcome.session_failed for effect in ended)
+    assert hear(machine, Progress(SESSION, 1, 0)) == []
+    assert hear(machine, SessionFailed(SESSION, "late")) == []
+    assert [effect.request for effect in machine.handle(SubmitBegan(8, SESSION, 1, 1))] == [8]
+    assert hear(machine, Ack(7)) == [Resolve(7, Ack(7))]
+    assert nothing_waits(machine)
+
+
+def test_a_lost_server_wakes_everybody_and_answers_later_requests_itself() -> None:
+    machine = opened()
+    ask(machine, Wait(5, SESSION))
+    machine.handle(SubmitBegan(6, SESSION, MAX_UNFINISHED_TASKS + 1, 0))
+    machine.handle(SubmitBegan(7, SESSION, 1, 0))
+    trouble = Trouble(reason="gone", server_gone=True)
+    assert machine.handle(ServerWentAway("gone")) == [Resolve(5, trouble), Resolve(7, trouble)]
+    assert machine.handle(ServerWentAway("again")) == []
+    assert machine.handle(Requested(QueryServer(8))) == [Resolve(8, trouble)]
+    assert machine.handle(SubmitBegan(9, SESSION, 1, 1)) == [Resolve(9, trouble)]
+
+
+def test_submits_wait_in_order_while_too_many_tasks_are_unfinished() -> None:
+    machine = opened()
+    assert machine.handle(SubmitBegan(5, SESSION, MAX_UNFINISHED_TASKS + 10, 0)) == [OpenWindow(5)]
+    assert machine.handle(SubmitBegan(6, SESSION, 1, 0), SubmitBegan(7, SESSION, 1, 0)) == []
+    assert hear(machine, Progress(SESSION, 9, MAX_UNFINISHED_TASKS + 1)) == []
+    assert machine.handle(RequestGivenUp(6)) == []
+    assert hear(machine, Progress(SESSION, 10, MAX_UNFINISHED_TASKS)) == [OpenWindow(7)]
+    assert nothing_waits(machine)
+
+
+def test_the_window_counts_bytes_until_their_submit_is_done() -> None:
+    window = SubmitWindow()
+    window.sent(10, MAX_UNFINISHED_BYTES)
+    assert window.is_open
+    window.sent(10, 1)
+    assert not window.is_open
+    window.done(9)
+    assert not window.is_open
+    window.done(10)
+    assert window.is_open
+    # Late news of less, and a server that counts more than was sent, change nothing.
+    window.done(3)
+    window.done(100)
+    assert window.is_open
