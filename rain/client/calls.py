@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import inspect
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,14 @@ from rain.client.options import OPTION_NAMES
 from rain.client.ports import Input, Output
 from rain.client.task import Task
 from rain.core.errors import RainException
+from rain.data.load import input_at
 
 #: What a call may say besides the arguments of the function.
 CALL_OPTIONS = OPTION_NAMES | {"output", "outputs"}
+
+#: Exact types of values that the standard pickler handles and in which nothing can hide.
+_PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
+PICKLE_PROTOCOL = 5
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -100,8 +106,7 @@ class Collected:
     def reference(self, value: object) -> int | None:
         """The position of the input that a value is; None for any other value."""
         if isinstance(value, DataObject | Task):
-            obj = to_dataobj(value)
-            return self._position(obj, obj)
+            return self.position_of(to_dataobj(value))
         from rain.data.instance import DataInstance
 
         if isinstance(value, DataInstance):
@@ -111,6 +116,10 @@ class Collected:
             return position
         return None
 
+    def position_of(self, obj: DataObject) -> int:
+        """The position of an object among the inputs."""
+        return self._position(obj, obj)
+
     def _position(self, value: Any, obj: DataObject | None) -> int:
         position = self._numbers.get(id(value))
         if position is None:
@@ -118,6 +127,35 @@ class Collected:
             self.inputs.append(obj)
             self._instances.append(value)
         return position
+
+
+class _InputAt:
+    """Stands for an input among plain arguments; pickles as what `rain.data.load` understands."""
+
+    __slots__ = ("_position",)
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+
+    def __reduce__(self) -> Any:
+        return input_at, (self._position,)
+
+
+def dump_plain(args: tuple[Any, ...], kwargs: dict[str, Any], collected: Collected) -> bytes | None:
+    """The bytes of a call whose arguments are plain values, objects and tasks themselves; None for any other call.
+
+    Nothing can hide in those, so the standard pickler does, at a quarter of the cost of `rain.data.dump`.
+    """
+    plain: list[Any] = []
+    for value in (*args, *kwargs.values()):
+        if type(value) in _PLAIN:
+            plain.append(value)
+        elif isinstance(value, Task | DataObject):
+            plain.append(_InputAt(collected.position_of(to_dataobj(value))))
+        else:
+            return None
+    n_args = len(args)
+    return pickle.dumps((tuple(plain[:n_args]), dict(zip(kwargs, plain[n_args:], strict=True))), PICKLE_PROTOCOL)
 
 
 class Accepted:

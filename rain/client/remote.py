@@ -8,7 +8,7 @@ from typing import Any, Unpack, overload
 
 from rain.client.active import get_active_session
 from rain.client.building import SessionGraph
-from rain.client.calls import CallSignature, Collected, accepted, annotations_of
+from rain.client.calls import CallSignature, Collected, accepted, annotations_of, dump_plain
 from rain.client.graph import Constant
 from rain.client.objects import DataObject
 from rain.client.options import Settings, TaskOptions, settings_from
@@ -164,6 +164,10 @@ class RemoteFunction:
         return data, collected
 
     def _dump(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Collected]:
+        collected = Collected()
+        plain = dump_plain(args, kwargs, collected)
+        if plain is not None:
+            return plain, collected
         from rain.data.dump import dump_call
 
         collected = Collected()

@@ -9,7 +9,7 @@ import msgspec
 
 from rain.core.config import ServerConfig, Started, WorkerConfig
 from rain.deploy.folders import log_file
-from rain.deploy.program import Program
+from rain.deploy.program import ChildProgram
 from rain.deploy.remote import RemoteWorkers
 
 
@@ -58,10 +58,10 @@ def start_cluster(plan: Plan) -> Started:
     return started
 
 
-def start_background(config: ServerConfig | WorkerConfig, logs: Path, prefix: Sequence[str] = ()) -> Program:
+def start_background(config: ServerConfig | WorkerConfig, logs: Path, prefix: Sequence[str] = ()) -> ChildProgram:
     """Start one program detached, with a log file of its own."""
     role = "server" if isinstance(config, ServerConfig) else "worker"
-    return Program(config, embedded=False, prefix=prefix, log=log_file(logs, role))
+    return ChildProgram(config, embedded=False, prefix=prefix, log=log_file(logs, role))
 
 
 def reach(config: WorkerConfig, plan: Plan, started: Started) -> WorkerConfig:

@@ -12,7 +12,7 @@ from rain.core.config import ServerConfig, WorkerConfig
 from rain.core.errors import RainException
 from rain.deploy.capacity import detect_cpus
 from rain.deploy.folders import log_file
-from rain.deploy.program import Program
+from rain.deploy.program import ChildProgram
 
 
 class LocalCluster:
@@ -29,8 +29,8 @@ class LocalCluster:
             raise RainException(f"a worker needs at least one cpu, found cpus={cpus}")
         self._logs = tempfile.TemporaryDirectory(prefix="rain-local-", ignore_cleanup_errors=True)
         self._pid = os.getpid()
-        self._workers: list[Program] = []
-        self._server: Program | None = None
+        self._workers: list[ChildProgram] = []
+        self._server: ChildProgram | None = None
         try:
             self._server = self._start(ServerConfig(port=0, http_port=0, kind="local"))
             started = self._server.wait_ready()
@@ -90,9 +90,9 @@ class LocalCluster:
     ) -> None:
         self.stop()
 
-    def _start(self, config: ServerConfig | WorkerConfig) -> Program:
+    def _start(self, config: ServerConfig | WorkerConfig) -> ChildProgram:
         role = "server" if isinstance(config, ServerConfig) else "worker"
-        return Program(config, embedded=True, log=log_file(Path(self._logs.name), role))
+        return ChildProgram(config, embedded=True, log=log_file(Path(self._logs.name), role))
 
     def _worker_config(self, cpus: int) -> WorkerConfig:
         return WorkerConfig(server_port=self.port, access=self._worker_access, cpus=cpus)

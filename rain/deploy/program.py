@@ -30,7 +30,7 @@ STOP_LIMIT_S = 8.0
 LOG_TAIL_BYTES = 2000
 
 
-class Program:
+class ChildProgram:
     """A running server or worker.
 
     `embedded` programs end with this process; the others are detached from the terminal and outlive it.

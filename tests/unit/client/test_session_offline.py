@@ -27,6 +27,9 @@ from rain.client import (
     tasks,
     to_dataobj,
 )
+from rain.client.calls import Collected, dump_plain
+from rain.data.dump import dump_call
+from rain.data.load import load_call
 
 
 @pytest.fixture
@@ -169,6 +172,15 @@ def test_a_task_stands_for_its_only_output(session: Session) -> None:
 def test_references_are_inputs_once_each_in_the_order_met(session: Session) -> None:
     a, b = blob("a"), blob("b")
     assert plain([b, {"k": (a, b)}], a).inputs.data == [b, a]
+
+
+def test_plain_calls_and_others_are_read_alike(session: Session) -> None:
+    a, b = blob("a"), blob("b")
+    for call, shape in (((b, 1, a, "x"), (0, 1, 1, "x")), ((b, [a], (1,), None), (0, [1], (1,), None))):
+        collected = Collected()
+        data = dump_plain(call, {"k": b}, collected) or dump_call(call, {"k": b}, collected.reference)
+        assert load_call(data, lambda position: position) == (shape, {"k": 0})
+        assert collected.inputs == [b, a]
 
 
 def test_a_data_instance_among_the_arguments_becomes_a_constant(session: Session) -> None:
