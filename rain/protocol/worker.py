@@ -142,7 +142,7 @@ class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
 
 
 class Fetched(msgspec.Struct, frozen=True, tag="fetched"):
-    """The worker now also holds these objects (u32 each), which it fetched; answered by a `Drop` of those not needed."""
+    """The worker now also holds these objects (u32 each), which it fetched; a `Drop` of those not needed answers."""
 
     session: int
     objects: Column

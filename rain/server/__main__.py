@@ -10,7 +10,7 @@ import msgspec
 
 from rain.core.config import ServerConfig, StartFailed
 from rain.core.errors import RainException
-from rain.server.announce import Starter
+from rain.deploy.starter import Starter
 from rain.server.program import serve
 
 

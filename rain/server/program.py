@@ -16,13 +16,13 @@ from pathlib import Path
 from rain.core.config import ServerConfig, Started
 from rain.core.errors import RainException
 from rain.core.version import VERSION
+from rain.deploy.logs import end_logging, start_logging
+from rain.deploy.starter import Starter, follow_lifeline, write_ready_file
 from rain.protocol.hello import Versions, Welcome
-from rain.server.announce import Starter, follow_lifeline, write_ready_file
 from rain.server.handshake import own_versions
 from rain.server.http.listen import listen_http
 from rain.server.http.status import ServerStatus, server_status
 from rain.server.identity import Identity
-from rain.server.logs import end_logging, start_logging
 from rain.server.machine.machine import ServerMachine
 from rain.server.occupant import who_listens
 from rain.server.shell import ServerShell
@@ -105,7 +105,7 @@ class Server:
         self._stack.callback(self._shell.stop_workers)
         self._http = listen_http(self._config.http_host, self._config.http_port)
         self._stack.callback(self._http.close)
-        self._stack.callback(end_logging, start_logging(self._config.logdir, self._control.port))
+        self._stack.callback(end_logging, start_logging(self._config.logdir, f"server-{self._control.port}"))
         await self._check_gate(data_port)
         access = self._write_access()
         self._start_http(access["client"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from rain.core.config import WorkerConfig
 from rain.core.errors import RainException
-from rain.worker.announce import watch_lifeline
+from rain.deploy.starter import follow_lifeline
 
 _log = logging.getLogger("rain.worker")
 
@@ -52,7 +52,7 @@ class Ending:
             self._loop.add_signal_handler(number, self.order)
             stack.callback(self._loop.remove_signal_handler, number)
         if config.lifeline_fd is not None:
-            watch_lifeline(self._loop, config.lifeline_fd, self.order)
+            follow_lifeline(self._loop, config.lifeline_fd, self.order)
         self._loop.set_exception_handler(self._mistake)
 
     def _mistake(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import sys
 from contextlib import AsyncExitStack
 
-from rain.core.config import WorkerConfig
+from rain.core.config import Started, StartFailed, WorkerConfig
 from rain.core.errors import ProtocolViolation, RainException
 from rain.core.ids import SERVER
 from rain.core.resources import UNIT, Offer
+from rain.deploy.logs import end_logging, start_logging
+from rain.deploy.starter import Starter, write_ready_file
 from rain.protocol.client import Peer
 from rain.protocol.hello import Welcome
 from rain.protocol.worker import FromServer, from_server_decoder
@@ -20,14 +23,12 @@ from rain.wire.fetcher import Fetcher
 from rain.wire.gate import Gate
 from rain.wire.holder import Holder
 from rain.wire.keys import new_keypair
-from rain.worker.announce import Announcement
 from rain.worker.capacity import offer_of
 from rain.worker.ending import Ending
 from rain.worker.executors import Executors
 from rain.worker.folders import make_folders
 from rain.worker.forkserver import ForkserverProcess
 from rain.worker.joining import DataAddress, Joined, join, own_address
-from rain.worker.logs import close_log, open_log
 from rain.worker.machine.machine import WorkerMachine
 from rain.worker.shell import WorkerShell
 from rain.worker.store import ObjectStore
@@ -41,7 +42,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")
 _READER = "reader"
 
 
-async def work(config: WorkerConfig, announcement: Announcement) -> None:
+async def work(config: WorkerConfig, starter: Starter) -> None:
     """Runs a worker until it is told to end; nothing of it is left then.
 
     Raises RainException when it cannot start, or has to end although nobody told it to.
@@ -49,7 +50,7 @@ async def work(config: WorkerConfig, announcement: Announcement) -> None:
     ending = Ending()
     async with AsyncExitStack() as stack:
         ending.heed_orders(config, stack)
-        worker = WorkerProgram(config, announcement, ending, stack)
+        worker = WorkerProgram(config, starter, ending, stack)
         await ending.or_done(worker.start())
         await ending.wait()
         _log.info("ending")
@@ -58,9 +59,9 @@ async def work(config: WorkerConfig, announcement: Announcement) -> None:
 class WorkerProgram:
     """A worker from its start to its end; `stack` undoes in reverse order what it does."""
 
-    def __init__(self, config: WorkerConfig, announcement: Announcement, ending: Ending, stack: AsyncExitStack) -> None:
+    def __init__(self, config: WorkerConfig, starter: Starter, ending: Ending, stack: AsyncExitStack) -> None:
         self._config = config
-        self._announcement = announcement
+        self._starter = starter
         self._ending = ending
         self._stack = stack
         self._shell: WorkerShell | None = None
@@ -91,7 +92,6 @@ class WorkerProgram:
         stack.push_async_callback(transfers.close)
         executors = Executors(forkserver, folders, shell)
         stack.push_async_callback(executors.close)
-        stack.callback(self._announcement.withdraw)
         stack.callback(shell.close)
         shell.start(executors, transfers)
         _log.info("joined as %s: cpus=%d folder=%s", joined.name, offer.cpus // UNIT, folders.root)
@@ -124,7 +124,9 @@ class WorkerProgram:
     def _ready(self) -> None:
         _log.info("ready: data port=%d", self._data_port)
         try:
-            self._announcement.ready(self._data_port)
+            if self._config.ready_file:
+                self._stack.callback(write_ready_file(self._config.ready_file).unlink, missing_ok=True)
+            self._starter.tell(Started(pid=os.getpid(), port=self._data_port))
         except RainException as error:
             self._ending.order(str(error))
         # What is there now stays: the collector need not look at it again.
@@ -155,19 +157,19 @@ def _server_endpoint(welcome: Welcome, config: WorkerConfig) -> Peer:
 
 def run_worker(config: WorkerConfig) -> int:
     """The exit code of a worker's whole life: 0 when it was told to end, else 1 and the reason is logged."""
-    announcement = Announcement(config)
+    starter = Starter(config.ready_fd)
     handler: logging.Handler | None = None
     try:
-        handler = open_log(config.logdir)
-        asyncio.run(work(config, announcement))
+        handler = start_logging(config.logdir, f"worker-{os.getpid()}")
+        asyncio.run(work(config, starter))
     except RainException as error:
         if config.logdir is not None:
             _log.error("%s", error)
         print(f"rain worker: {error}", file=sys.stderr)
-        announcement.failed(str(error))
+        starter.tell(StartFailed(str(error)))
         return 1
     finally:
         if handler is not None:
-            close_log(handler)
-    announcement.failed("the worker was told to end before it was ready")
+            end_logging(handler)
+    starter.tell(StartFailed("the worker was told to end before it was ready"))
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,16 @@ from rain.client import Client, blob, tasks
 from rain.deploy.ended import wait_ended
 from rain.deploy.local import LocalCluster
 from tests.integration.command_line import path_with_stand_ins, rain, rain_json, running, write_script
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clusters of other tests are not seen here, and none of ours leaves an access file."""
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    yield
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == []
 
 
 def hello(address: str) -> str:
@@ -37,7 +47,6 @@ def test_after_rain_run_the_hello_world_runs_and_stop_leaves_nothing() -> None:
         processes = processes_of(address)
         assert len(processes) > 2
     assert wait_ended([process.pid for process in processes], 0) == []
-    assert not list((Path(os.environ["XDG_RUNTIME_DIR"]) / "rain").glob("*.json"))
 
 
 def test_status_lists_workers_and_sessions() -> None:

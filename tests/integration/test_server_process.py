@@ -25,7 +25,7 @@ from rain.core.config import ServerConfig, Started
 from rain.core.errors import RainException
 from rain.core.resources import Offer
 from rain.core.spec import TaskSpec
-from rain.deploy.program import Program
+from rain.deploy.program import ChildProgram
 from rain.protocol.client import (
     UPLOAD_CHUNK_BYTES,
     Ack,
@@ -83,7 +83,7 @@ class Running:
         self.folder = folder
         self.log = folder / "log"
         settings: dict[str, Any] = {"port": 0, "http_port": 0, "kind": "local", "workdir": str(folder / "work")}
-        self.program = Program(ServerConfig(**{**settings, **changes}), embedded=True, log=self.log)
+        self.program = ChildProgram(ServerConfig(**{**settings, **changes}), embedded=True, log=self.log)
         self.started: Started = self.program.wait_ready(PATIENCE_S)
         self.process = psutil.Process(self.started.pid)
 

@@ -23,7 +23,7 @@ from rain.core.failure import Cause
 from rain.core.kinds import ExecuteArgs, Kind, TextWord
 from rain.core.resources import UNIT
 from rain.core.spec import OutputSpec, TaskSpec
-from rain.deploy.program import Program
+from rain.deploy.program import ChildProgram
 from rain.protocol.client import Peer, QueryServer, ServerInfo, to_client_decoder
 from rain.protocol.codec import encode
 from rain.protocol.columns import Column, pack, unpack
@@ -351,7 +351,7 @@ def test_a_refusal_is_shown_in_the_servers_words(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Started]:
-    program = Program(ServerConfig(port=0, http_port=0, kind="local"), embedded=True)
+    program = ChildProgram(ServerConfig(port=0, http_port=0, kind="local"), embedded=True)
     try:
         yield program.wait_ready()
     finally:

@@ -285,6 +285,11 @@ class ModelSession:
             numbers = range(submitted)
         answer = yield lambda request: QueryTasks(request, self._number, pack("I", numbers))
         assert isinstance(answer, TaskNews)
+        while not {info.state for info in answer.tasks} <= {"finished", "failed", "cancelled"}:
+            # Something was lost meanwhile, and is made again.
+            yield 1.0
+            answer = yield lambda request: QueryTasks(request, self._number, pack("I", numbers))
+            assert isinstance(answer, TaskNews)
         failed, cancelled = graph.failed_tasks(), graph.cancelled_tasks()
         for number, info in zip(numbers, answer.tasks, strict=True):
             expected = {"finished"}

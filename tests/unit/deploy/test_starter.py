@@ -1,4 +1,4 @@
-"""What a server says to whoever started it: once, and nobody's absence hurts."""
+"""What a program says to whoever started it: once, and nobody's absence hurts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from rain.core.config import StartFailed, StartReport
 from rain.core.errors import RainException
-from rain.server.announce import Starter, follow_lifeline, write_ready_file
+from rain.deploy.starter import Starter, follow_lifeline, write_ready_file
 
 
 def test_only_the_first_report_is_said_and_the_pipe_is_closed_after_it():

@@ -1,9 +1,8 @@
-"""Where the worker's log goes: standard error, or a file of its own."""
+"""Where the log of a program goes: standard error, or a file of its own."""
 
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from rain.core.errors import RainException
@@ -11,16 +10,16 @@ from rain.core.errors import RainException
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def open_log(logdir: str | None) -> logging.Handler:
-    """Sends the log of this process to `worker-<pid>.log` in the folder, else to standard error.
+def start_logging(logdir: str | None, name: str) -> logging.Handler:
+    """Send the log of everything in this process to `<name>.log` in the folder, else to standard error.
 
-    Returns the handler, for `close_log`. Raises RainException.
+    Returns the handler, for `end_logging`. Raises RainException.
     """
     handler: logging.Handler
     if logdir is None:
         handler = logging.StreamHandler()
     else:
-        path = Path(logdir).expanduser() / f"worker-{os.getpid()}.log"
+        path = Path(logdir).expanduser() / f"{name}.log"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handler = logging.FileHandler(path, encoding="utf-8")
@@ -33,7 +32,7 @@ def open_log(logdir: str | None) -> logging.Handler:
     return handler
 
 
-def close_log(handler: logging.Handler) -> None:
-    """Undoes `open_log`."""
+def end_logging(handler: logging.Handler) -> None:
+    """Undo `start_logging`."""
     logging.getLogger().removeHandler(handler)
     handler.close()

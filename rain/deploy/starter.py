@@ -1,4 +1,5 @@
-"""Tells whoever started this program that it is ready, or why it cannot be, and notices when they are gone."""
+"""The other side of `deploy.program`: a program tells its starter that it is ready, or why it cannot be, and notices
+when the starter is gone."""
 
 from __future__ import annotations
 
