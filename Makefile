@@ -14,14 +14,16 @@ BENCH_ARGS ?=
 BIN := .venv/bin
 # The environment is as good as what it was made from: the requirements, the interpreter, and the folder it lies in.
 STAMP := .venv/made-from-$(shell { cat pyproject.toml; pwd; $(PYTHON) -VV; } 2>&1 | sha256sum | cut -c1-16)
+DOCS_STAMP := .venv/docs-$(notdir $(STAMP))
 
-.PHONY: help demo test bench lint format system clean
+.PHONY: help demo test docs bench lint format system clean
 
 help:
 	@echo "make demo    start a small cluster on this machine and show what Rain does"
 	@echo "make test    what CI runs: format, lint, types, layers, tests"
 	@echo "make lint    the same without the tests"
 	@echo "make format  format the code and repair what ruff can repair"
+	@echo "make docs    write the reference from the sources, build the pages; a warning is an error"
 	@echo "make bench   measure"
 	@echo "make clean   remove everything that these commands made"
 
@@ -32,6 +34,11 @@ demo: $(STAMP) system
 test: lint system
 	$(BIN)/pytest $(PYTEST_ARGS)
 	@scripts/system-packages --report
+
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m scripts.reference
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --builder dirhtml docs build/docs
+	@echo "Open build/docs/index.html"
 
 bench: $(STAMP) system
 	@$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
@@ -55,6 +62,10 @@ $(STAMP):
 	@echo "Making the virtual environment .venv (once; again when pyproject.toml changes)"
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 clean:

@@ -68,7 +68,7 @@ def command(**options: Any) -> None:
         remote_hosts=tuple(hosts),
         remote_options=_remote_options(options),
         remote_init=options["remote_init"],
-        prefix=tuple(shlex.split(options["runprefix"])),
+        prefix=_prefix(options["runprefix"]),
         logs=Path(options["logdir"]).absolute() if options["logdir"] else log_folder(),
     )
     started = start_cluster(plan)
@@ -117,6 +117,13 @@ def own_address() -> str:
         raise RainException(f"this machine's own address is not known ({error}): say it by --listen") from error
     addresses = [str(entry[4][0]) for entry in found]
     return next((address for address in addresses if not address.startswith("127.")), addresses[0])
+
+
+def _prefix(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} cannot be split into words: {error}", param_hint="--runprefix") from None
 
 
 def _with_cpus(config: WorkerConfig, cpus: int) -> WorkerConfig:

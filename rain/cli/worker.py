@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import click
 import msgspec
@@ -85,12 +86,18 @@ def apply_file(config: WorkerConfig, path: Path) -> WorkerConfig:
     """The configuration with what a TOML file says, where the command line said nothing. Raises click.BadParameter."""
     try:
         said = msgspec.toml.decode(path.read_bytes(), type=WorkerFile)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
         raise click.BadParameter(f"{path}: {error}", param_hint="--config") from error
     default = WorkerConfig()
+    values = msgspec.structs.asdict(said)
+    memory = values.pop("memory")
+    if memory is not None and values["memory_bytes"] is None:
+        values["memory_bytes"] = MEMORY.convert(memory, None, None)
+    if said.resources is not None:
+        values["resources"] = tuple(sorted(said.resources.items()))
     changes = {
         name: value
-        for name, value in msgspec.structs.asdict(said).items()
+        for name, value in values.items()
         if value is not None and getattr(config, name) == getattr(default, name)
     }
     return msgspec.structs.replace(config, **changes)
@@ -101,7 +108,9 @@ class WorkerFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     cpus: int | None = None
     gpus: int | None = None
+    memory: int | str | None = None
     memory_bytes: int | None = None
+    resources: dict[str, Annotated[int, msgspec.Meta(ge=0)]] | None = None
     host: str | None = None
     port: int | None = None
     workdir: str | None = None

@@ -34,6 +34,17 @@ def get_active_session() -> Session:
     return session
 
 
+def chosen_session(session: object) -> Session:
+    """The session that a call was told, else the active one. Raises RainException."""
+    if session is None:
+        return get_active_session()
+    from rain.client.session import Session
+
+    if not isinstance(session, Session):
+        raise RainException(f"session: expected a Session or None, found {session!r}")
+    return session
+
+
 def push_session(session: Session) -> None:
     """Makes a session the active one."""
     _stack.set((*_stack.get(), session))

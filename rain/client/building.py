@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from rain.client.graph import CONSTANT, KEPT, Constant, GraphBuilder
+from rain.client.arrays import ObjectArray
+from rain.client.graph import CONSTANT, WITH_KEPT, Constant, GraphBuilder, Rows
+from rain.client.numbers import number_column
 from rain.client.options import describe_request, request_of
 from rain.client.places import Places
 from rain.client.records import OBJECT_FINISHED, OBJECT_UNFINISHED, WAITING, TaskPlan
@@ -17,10 +23,10 @@ from rain.core.spec import TaskSpec
 from rain.protocol.client import MAX_PART_BYTES
 
 if TYPE_CHECKING:
+    from rain.client.blocks import Block
+    from rain.client.numbers import InputItem
     from rain.client.objects import DataObject
 
-#: Flags to flags with KEPT, by `bytes.translate`.
-_WITH_KEPT = bytes(flags | KEPT for flags in range(256))
 _NEW_OBJECT_STATES = bytes(OBJECT_FINISHED if flags & CONSTANT else OBJECT_UNFINISHED for flags in range(256))
 
 
@@ -49,6 +55,10 @@ class SessionGraph:
         self._plans: dict[int, tuple[TaskPlan, dict[str, Any]]] = {}
         #: Objects that tasks of the next submit read, unkept meanwhile: the server is told after the submit.
         self._unkeep_later: list[int] = []
+        #: The arrays that were made: where their tasks begin and end, ascending; and those of which there are handles.
+        self._array_starts = array("I")
+        self._array_ends = array("I")
+        self._blocks: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
 
     def intern(self, spec: TaskSpec) -> int:
         """The number of a spec in this session."""
@@ -60,7 +70,7 @@ class SessionGraph:
                     self.specs.append(spec)
         return number
 
-    def add_task(self, spec: int, n_outputs: int, inputs: Sequence[DataObject], args: bytes) -> tuple[int, int]:
+    def add_task(self, spec: int, n_outputs: int, inputs: Sequence[InputItem], args: bytes) -> tuple[int, int]:
         """Appends a task; returns its number and that of its first output.
 
         Raises RainException, with nothing changed, for an input of another session or one that is gone.
@@ -72,27 +82,55 @@ class SessionGraph:
             )
         with self.lock:
             builder = self.builder
-            numbers = [self._input_number(obj) for obj in inputs] if inputs else ()
-            if len(builder.flags) + n_outputs > MAX_ID:
-                raise RainException(f"a session has at most {MAX_ID} objects: open another one")
-            for obj in inputs:
-                if builder.is_submitted_object(obj._number):
-                    if obj._constant is not None:
-                        builder.use_constant(obj._number, obj._constant)
-                    else:
-                        builder.use_earlier(obj._number)
+            self.check_inputs(inputs)
+            self.check_room(1, n_outputs)
+            self._use(inputs)
+            numbers = number_column(inputs) if inputs else ()
             return builder.add_task(spec, n_outputs, numbers, args, self.places.note())
 
-    def check_inputs(self, inputs: Iterable[DataObject]) -> None:
+    def add_tasks(self, spec: int, n_outputs: int, inputs: Iterable[InputItem], rows: Rows) -> tuple[int, int]:
+        """Appends tasks that are alike; returns the numbers of the first one and of its first output.
+
+        `inputs`: what `rows.inputs` are the numbers of. They and the room for the tasks were checked before.
+        """
+        with self.lock:
+            self._use(inputs)
+            return self.builder.add_tasks(spec, n_outputs, rows, self.places.note())
+
+    def check_room(self, n_tasks: int, n_objects: int) -> None:
+        """Raises RainException where the session cannot have so many more."""
+        if max(len(self.builder.specs) + n_tasks, len(self.builder.flags) + n_objects) > MAX_ID:
+            raise RainException(f"a session has at most {MAX_ID} tasks and as many objects: open another one")
+
+    def register(self, block: Block, n_tasks: int) -> None:
+        """Has errors know the tasks of an array as its elements."""
+        with self.lock:
+            self._array_starts.append(block.first_task)
+            self._array_ends.append(block.first_task + n_tasks)
+            self._blocks[block.first_task] = block
+
+    def element(self, task: int) -> tuple[int, int, Block | None] | None:
+        """Which element of how many a task is, and the array's block as long as anybody has it; None for others."""
+        place = bisect_right(self._array_starts, task) - 1
+        if place < 0 or task >= self._array_ends[place]:
+            return None
+        first = self._array_starts[place]
+        return task - first, self._array_ends[place] - first, self._blocks.get(first)
+
+    def check_inputs(self, inputs: Iterable[InputItem]) -> None:
         """Raises RainException unless a task of this session may read all these objects."""
         with self.lock:
-            for obj in inputs:
-                self._input_number(obj)
+            for item in inputs:
+                self._check_input(item)
 
     def add_constants(self, constants: Iterable[Constant]) -> list[int]:
         """Appends constants; returns their numbers."""
         with self.lock:
             return [self.builder.add_constant(constant) for constant in constants]
+
+    def name_of(self, task: int) -> str | None:
+        """The name of a task."""
+        return self.spec_of(task).name
 
     def spec_of(self, task: int) -> TaskSpec:
         """The spec of a task."""
@@ -115,21 +153,28 @@ class SessionGraph:
         """Marks everything that is not submitted as kept."""
         with self.lock:
             flags, first = self.builder.flags, self.builder.columns.first_object
-            flags[first:] = flags[first:].translate(_WITH_KEPT)
+            flags[first:] = flags[first:].translate(WITH_KEPT)
 
-    def unkeep(self, objects: Iterable[int]) -> list[int]:
+    def unkeep(self, objects: Iterable[DataObject | ObjectArray]) -> array[int]:
         """Takes marks away; returns the submitted objects of which the server is to be told now."""
+        tell = array("I")
         with self.lock:
-            kept = [number for number in dict.fromkeys(objects) if self.builder.is_kept(number)]
-            self.builder.unkeep(kept)
-            columns = self.builder.columns
-            tell = []
-            for number in kept:
-                if number in columns.earlier:
-                    self._unkeep_later.append(number)
-                elif self.builder.is_submitted_object(number):
-                    tell.append(number)
-            return tell
+            builder = self.builder
+            columns = builder.columns
+            for item in objects:
+                numbers = item._numbers if isinstance(item, ObjectArray) else range(item._number, item._number + 1)
+                if not numbers:
+                    continue
+                kept = array("I", compress(numbers, builder.marks(numbers)))
+                builder.unkeep_run(numbers)
+                if not builder.is_submitted_object(numbers[0]):
+                    continue
+                if not columns.earlier and not columns.earlier_runs:
+                    tell.extend(kept)
+                    continue
+                for number in kept:
+                    (self._unkeep_later if columns.reads_earlier(number) else tell).append(number)
+        return tell
 
     def order(self) -> Order | None:
         """What the next submit sends; None where nothing was built. Raises RainException for changed resources."""
@@ -159,16 +204,33 @@ class SessionGraph:
         """The state of an object as a number; 0 before the submit."""
         return self.object_states[obj] if obj < len(self.object_states) else 0
 
-    def _input_number(self, obj: DataObject) -> int:
-        if obj._session._graph is not self:
+    def _check_input(self, item: InputItem) -> None:
+        if item._session._graph is not self:
             raise RainException(
-                f"{obj._described()} belongs to another session, and data do not pass between sessions: "
+                f"{item._described()} belongs to another session, and data do not pass between sessions: "
                 f"fetch it there and make it a constant, blob(…), in session s{self.session}"
             )
-        number = obj._number
-        if obj._constant is None and self.builder.is_submitted_object(number) and not self.builder.is_kept(number):
-            raise RainException(gone_text(obj))
-        return number
+        if not self.builder.is_submitted_object(item._number):
+            return
+        if isinstance(item, ObjectArray):
+            gone = self.builder.first_unkept(item._numbers)
+            if gone is not None:
+                raise RainException(gone_text(item[gone]))
+        elif item._constant is None and not self.builder.is_kept(item._number):
+            raise RainException(gone_text(item))
+
+    def _use(self, inputs: Iterable[InputItem]) -> None:
+        """Notes what tasks of this submit read of earlier ones."""
+        builder = self.builder
+        for item in inputs:
+            if not builder.is_submitted_object(item._number):
+                continue
+            if isinstance(item, ObjectArray):
+                builder.use_earlier_run(item._numbers)
+            elif item._constant is not None:
+                builder.use_constant(item._number, item._constant)
+            else:
+                builder.use_earlier(item._number)
 
     def _apply_plans(self) -> None:
         changed = {}

@@ -6,21 +6,28 @@ import __future__
 import inspect
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.objects import DataObject, to_dataobj
 from rain.client.options import OPTION_NAMES
 from rain.client.ports import Input, Output
 from rain.client.task import Task
 from rain.core.errors import RainException
-from rain.data.load import input_at
+from rain.data.load import input_at, input_at_each
+
+if TYPE_CHECKING:
+    from rain.client.blocks import Elementwise
+    from rain.client.numbers import InputItem
 
 #: What a call may say besides the arguments of the function.
 CALL_OPTIONS = OPTION_NAMES | {"output", "outputs"}
 
 #: Exact types of values that the standard pickler handles and in which nothing can hide.
-_PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
+PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
 PICKLE_PROTOCOL = 5
+#: Pickled arguments of one call; what is larger is a data object, so that it is stored once and moved by itself.
+MAX_ARGUMENT_BYTES = 256 << 10
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -92,44 +99,65 @@ def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
 class Collected:
     """The inputs that a call's arguments turned out to have, in the order in which they were met."""
 
-    __slots__ = ("_instances", "_numbers", "constants", "inputs")
+    __slots__ = ("_numbers", "constants", "inputs", "known", "n_inputs")
 
     def __init__(self) -> None:
-        #: Objects, or None where a constant of `constants` will stand.
-        self.inputs: list[DataObject | None] = []
-        #: Position among the inputs, and the instance that becomes a constant there.
+        #: Objects, arrays of them, columns of a task array; None where a constant of `constants` will stand.
+        self.inputs: list[InputItem | Elementwise | None] = []
+        #: Positions that they take: an array as many as it has objects.
+        self.n_inputs = 0
+        #: Place in `inputs`, and the instance that becomes a constant there.
         self.constants: list[tuple[int, Any]] = []
         self._numbers: dict[int, int] = {}
         #: Keeps what is known by its address.
-        self._instances: list[Any] = []
+        self.known: list[Any] = []
 
-    def reference(self, value: object) -> int | None:
-        """The position of the input that a value is; None for any other value."""
+    def reference(self, value: object) -> int | tuple[int, int] | None:
+        """The position of the input that a value is, of an array the first and how many; None for any other value."""
         if isinstance(value, DataObject | Task):
             return self.position_of(to_dataobj(value))
+        if isinstance(value, ObjectArray | TaskArray):
+            return self.positions_of(value)
         from rain.data.instance import DataInstance
 
         if isinstance(value, DataInstance):
-            position = self._position(value, None)
-            if position == len(self.inputs) - 1 and all(at != position for at, _ in self.constants):
-                self.constants.append((position, value))
-            return position
+            if id(value) not in self._numbers:
+                self.constants.append((len(self.inputs), value))
+            return self._position(value, None, 1)
         return None
+
+    def fork(self) -> Collected:
+        """A copy, to go on from here."""
+        other = Collected()
+        other.inputs, other.constants, other.known = self.inputs[:], self.constants[:], self.known[:]
+        other.n_inputs = self.n_inputs
+        other._numbers = self._numbers.copy()
+        return other
+
+    def add_column(self, column: Elementwise) -> int:
+        """The position of an input that passes element by element."""
+        return self._position(column, column, 1)
 
     def position_of(self, obj: DataObject) -> int:
         """The position of an object among the inputs."""
-        return self._position(obj, obj)
+        return self._position(obj, obj, 1)
 
-    def _position(self, value: Any, obj: DataObject | None) -> int:
+    def positions_of(self, value: ObjectArray | TaskArray) -> tuple[int, int]:
+        """The position of the first object of an array, and how many there are."""
+        objects = value.output if isinstance(value, TaskArray) else value
+        return self._position(value, objects, len(objects)), len(objects)
+
+    def _position(self, value: Any, item: InputItem | Elementwise | None, count: int) -> int:
         position = self._numbers.get(id(value))
         if position is None:
-            position = self._numbers[id(value)] = len(self.inputs)
-            self.inputs.append(obj)
-            self._instances.append(value)
+            position = self._numbers[id(value)] = self.n_inputs
+            self.n_inputs += count
+            self.inputs.append(item)
+            self.known.append(value)
         return position
 
 
-class _InputAt:
+class InputAt:
     """Stands for an input among plain arguments; pickles as what `rain.data.load` understands."""
 
     __slots__ = ("_position",)
@@ -141,6 +169,18 @@ class _InputAt:
         return input_at, (self._position,)
 
 
+class InputRun:
+    """Stands for an array of inputs, likewise; arrives as a list."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: tuple[int, int]) -> None:
+        self._run = run
+
+    def __reduce__(self) -> Any:
+        return input_at_each, self._run
+
+
 def dump_plain(args: tuple[Any, ...], kwargs: dict[str, Any], collected: Collected) -> bytes | None:
     """The bytes of a call whose arguments are plain values, objects and tasks themselves; None for any other call.
 
@@ -148,10 +188,14 @@ def dump_plain(args: tuple[Any, ...], kwargs: dict[str, Any], collected: Collect
     """
     plain: list[Any] = []
     for value in (*args, *kwargs.values()):
-        if type(value) in _PLAIN:
+        if type(value) in PLAIN:
             plain.append(value)
         elif isinstance(value, Task | DataObject):
-            plain.append(_InputAt(collected.position_of(to_dataobj(value))))
+            plain.append(InputAt(collected.position_of(to_dataobj(value))))
+        elif isinstance(value, InputAt):
+            plain.append(value)
+        elif isinstance(value, ObjectArray | TaskArray):
+            plain.append(InputRun(collected.positions_of(value)))
         else:
             return None
     n_args = len(args)
@@ -175,7 +219,7 @@ class Accepted:
 
 def accepted(value: Any, declared: Input) -> Any:
     """An argument in which objects, also inside lists and tuples, arrive as the `Input` says. Other values pass."""
-    if isinstance(value, DataObject | Task):
+    if isinstance(value, DataObject | Task | ObjectArray | TaskArray | InputAt | InputRun):
         return Accepted(value, declared)
     if type(value).__name__ == "DataInstance":
         return Accepted(value, declared)

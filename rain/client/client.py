@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rain.client.failures import exception_from
 from rain.client.handles import Item, Items, listed
-from rain.client.machine.effects import Reply, Trouble
+from rain.client.machine.effects import MarkSessionFailed, MarkUnrunnable, Reply, Trouble
 from rain.client.options import is_number
 from rain.client.pending import Pending
 from rain.client.session import Session
@@ -60,7 +60,7 @@ class Client:
                 self._cluster = LocalCluster()
                 target = access_target(self._cluster.access_path)
             # The connection must not hold the client, or a client that is let go would never end.
-            self._shell = Shell(target, functools.partial(_mark_failed, self._sessions))
+            self._shell = Shell(target, functools.partial(_mark, self._sessions))
         except BaseException:
             if self._cluster is not None:
                 self._cluster.stop()
@@ -172,11 +172,15 @@ class Client:
         return info
 
 
-def _mark_failed(sessions: weakref.WeakValueDictionary[int, Session], number: int, trouble: Trouble) -> None:
+def _mark(sessions: weakref.WeakValueDictionary[int, Session], news: MarkSessionFailed | MarkUnrunnable) -> None:
     """Called in the I/O thread."""
-    session = sessions.get(number)
-    if session is not None:
-        session._trouble = trouble
+    session = sessions.get(news.session)
+    if session is None:
+        return
+    if isinstance(news, MarkSessionFailed):
+        session._trouble = news.trouble
+    else:
+        session._unrunnable.reason = news.reason
 
 
 def _end(shell: Shell, cluster: LocalCluster | None) -> None:

@@ -8,10 +8,15 @@ from typing import Any, Unpack
 
 import msgspec
 
+from rain.client.active import chosen_session
+from rain.client.arrays import TaskArray
+from rain.client.blocks import Elementwise
+from rain.client.growing import add_array
+from rain.client.labels import check_lengths, columns_of, elements_of, plan_rows
 from rain.client.objects import DataObject, to_dataobj
 from rain.client.options import OPTION_NAMES, TaskOptions, settings_from
 from rain.client.ports import Input, Output, changed_outputs, checked_outputs, checked_path
-from rain.client.task import Task
+from rain.client.task import Task, spec_from
 from rain.core.errors import RainException
 from rain.core.kinds import ExecuteArgs, InputWord, Kind, OutputWord, TextWord, Word
 from rain.core.spec import OutputSpec
@@ -82,6 +87,8 @@ class _Parser:
 
     def word(self, word: object) -> Word:
         if isinstance(word, str):
+            if "\0" in word:
+                raise RainException(f"args: a word of a program cannot have a NUL in it, found {word!r}")
             return TextWord(word)
         if isinstance(word, Output):
             return OutputWord(self.file_output(word))
@@ -231,6 +238,34 @@ class Program:
 
     def __call__(self, **objects: Any) -> Execute:
         """Makes a task with these objects for the labels."""
+        options, outputs = self._told(objects)
+        task = Execute.__new__(Execute)
+        task._run(self._pattern, self._pattern.bound(objects), outputs, options, "a Program")
+        return task
+
+    def map(self, rows: Iterable[Mapping[str, Any]] | None = None, /, **objects: Any) -> TaskArray:
+        """Makes one task per element: `program.map(data=[a, b, c])` calls `program(data=a)` and so on.
+
+        A label is given an iterable of objects, an array (task i reads output i), or a single object that all tasks
+        read. Or all of it as one iterable of dicts: `program.map([{"data": a}, {"data": b}])`; labels that are given
+        by name are added to each. Options hold for all. Raises what a call raises, and RainException for iterables of
+        different lengths, with nothing made.
+        """
+        if rows is not None:
+            objects = {**columns_of(rows, "a Program's map()"), **objects}
+        options, outputs = self._told(objects)
+        given = {label: elements_of(value, f"map(): {label!r}") for label, value in objects.items()}
+        lengths = {repr(label): len(each.values) for label, each in given.items() if isinstance(each, Elementwise)}
+        if not lengths:
+            raise TypeError("map() of a program needs an iterable of objects for at least one of its labels")
+        n_tasks = check_lengths(lengths, "map()")
+        session = chosen_session(options.get("session"))
+        spec = session._graph.intern(spec_from(Kind.EXECUTE, outputs, settings_from(options, "a Program")))
+        columns = [given[each] if isinstance(each, str) else each for each in self._pattern.inputs]
+        return add_array(session, spec, outputs, plan_rows(encode(self._pattern.args), columns, n_tasks))
+
+    def _told(self, objects: dict[str, Any]) -> tuple[dict[str, Any], tuple[OutputSpec, ...]]:
+        """Takes the options out of what a call was given; they, and the outputs. Raises KeyError and TypeError."""
         labels = self._pattern.labels
         settable = (OPTION_NAMES | {"output", "outputs"}) - set(labels)
         options = {name: objects.pop(name) for name in list(objects) if name in settable}
@@ -244,9 +279,7 @@ class Program:
         for spelling in ("output", "outputs"):
             if spelling in options:
                 outputs = changed_outputs(outputs, options.pop(spelling), "the program")
-        task = Execute.__new__(Execute)
-        task._run(self._pattern, self._pattern.bound(objects), outputs, {**self._options, **options}, "a Program")
-        return task
+        return {**self._options, **options}, outputs
 
     def __repr__(self) -> str:
         words = " ".join(word.text if isinstance(word, TextWord) else "…" for word in self._pattern.args.words)
@@ -276,6 +309,7 @@ def _environment(env: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
     if not isinstance(env, Mapping):
         raise RainException(f'env: expected a dict such as {{"LANG": "C"}}, found {env!r}')
     for name, value in env.items():
-        if not all(isinstance(each, str) for each in (name, value)) or not name or "=" in name:
-            raise RainException(f"env: expected names and values as texts, found {name!r}: {value!r}")
+        is_text = all(isinstance(each, str) for each in (name, value))
+        if not is_text or not name or "=" in name or "\0" in name + value:
+            raise RainException(f"env: expected names and values as texts without NUL, found {name!r}: {value!r}")
     return tuple(env.items())

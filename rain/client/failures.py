@@ -9,9 +9,18 @@ from rain.core.ids import task_name, worker_name
 
 
 def exception_from(
-    trouble: Trouble, session: int, *, task: object | None = None, name: str | None = None, made_at: str | None = None
+    trouble: Trouble,
+    session: int,
+    *,
+    task: object | None = None,
+    name: str | None = None,
+    made_at: str | None = None,
+    element: tuple[int, int] | None = None,
 ) -> RainException:
-    """A fresh exception; a task's one has its facts as attributes and the original exception as `__cause__`."""
+    """A fresh exception; a task's one has its facts as attributes and the original exception as `__cause__`.
+
+    `element`: which element of how many of a task array it is about.
+    """
     if trouble.task is None:
         if trouble.session_failed or trouble.server_gone:
             return SessionException(trouble.reason)
@@ -20,10 +29,11 @@ def exception_from(
     task_id = task_name(session, trouble.task)
     worker = worker_name(trouble.worker) if trouble.worker else None
     exception = TaskException(
-        _text(failure, _described(task_id, name), worker, made_at),
+        _text(failure, _described(task_id, name, element), worker, made_at),
         task=task,
         task_id=task_id,
         task_name=name,
+        index=None if element is None else element[0],
         worker=worker,
         attempt=trouble.attempt,
         remote_traceback=failure.traceback,
@@ -43,8 +53,9 @@ def is_cancelled(trouble: Trouble) -> bool:
     return trouble.failure is not None and trouble.failure.cause is Cause.CANCELLED
 
 
-def _described(task_id: str, name: str | None) -> str:
-    return task_id if name is None else f"{task_id} '{name}'"
+def _described(task_id: str, name: str | None, element: tuple[int, int] | None) -> str:
+    described = task_id if name is None else f"{task_id} '{name}'"
+    return described if element is None else f"{described} (element {element[0]} of {element[1]})"
 
 
 def _text(failure: Failure, described: str, worker: str | None, made_at: str | None) -> str:

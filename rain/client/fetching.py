@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from array import array
 from collections import defaultdict
@@ -15,7 +16,9 @@ from rain.wire.fetcher import Fetcher
 from rain.wire.holder import Stored
 
 #: How often a holder that turned out not to have an object is asked about again, before the fetch is given up.
-MAX_ROUNDS = 5
+MAX_ROUNDS = 6
+#: The pauses before that, each twice as long as the one before; about two seconds in all.
+FIRST_PAUSE_S = 0.03
 
 Ask = Callable[[Callable[[int], Request]], Awaitable[Reply | Trouble]]
 
@@ -28,7 +31,10 @@ async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Seque
     """
     found: dict[int, Stored] = {}
     missing = list(dict.fromkeys(objects))
-    for _ in range(MAX_ROUNDS):
+    for attempt in range(MAX_ROUNDS):
+        if attempt:
+            # The server may not have noticed yet that the holder is gone.
+            await asyncio.sleep(FIRST_PAUSE_S * 2.0**attempt)
         outcome = await _locate(ask, session, missing)
         if isinstance(outcome, Trouble):
             return outcome

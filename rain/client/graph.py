@@ -15,6 +15,11 @@ import msgspec
 KEPT = 1
 CONSTANT = 2
 
+#: Flags with KEPT, without it, and whether they have it, by `bytes.translate`.
+WITH_KEPT = bytes(flags | KEPT for flags in range(256))
+WITHOUT_KEPT = bytes(flags & ~KEPT for flags in range(256))
+IS_KEPT = bytes(flags & KEPT for flags in range(256))
+
 
 class Constant(msgspec.Struct, frozen=True):
     """The bytes of a constant, as `blob` encoded them, and what they are."""
@@ -22,6 +27,16 @@ class Constant(msgspec.Struct, frozen=True):
     data: bytes
     content_type: str | None
     label: str | None
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Many tasks of one spec, as columns."""
+
+    n_tasks: int
+    n_inputs: array[int]
+    inputs: array[int]
+    args_size: array[int]
+    args: bytes | bytearray
 
 
 class Columns:
@@ -32,6 +47,7 @@ class Columns:
         "args_size",
         "constants",
         "earlier",
+        "earlier_runs",
         "first_object",
         "first_output",
         "first_task",
@@ -58,6 +74,12 @@ class Columns:
         self.constants: dict[int, Constant] = {}
         #: Objects of earlier submits, kept ones, that tasks of this one read.
         self.earlier: set[int] = set()
+        #: The same, for what tasks read as arrays.
+        self.earlier_runs: list[range] = []
+
+    def reads_earlier(self, number: int) -> bool:
+        """Whether a task of this submit reads this object of an earlier one."""
+        return number in self.earlier or any(number in run for run in self.earlier_runs)
 
 
 class GraphBuilder:
@@ -110,6 +132,28 @@ class GraphBuilder:
             flags.extend(bytes(n_outputs))
         return number, first_output
 
+    def add_tasks(self, spec: int, n_outputs: int, rows: Rows, place: int) -> tuple[int, int]:
+        """Appends tasks that are alike; returns the numbers of the first one and of its first output."""
+        columns = self.columns
+        n_tasks = rows.n_tasks
+        number = len(self.specs)
+        first_output = len(self.flags)
+        specs = array("I", (spec,)) * n_tasks
+        self.specs.extend(specs)
+        self.places.extend(array("I", (place,)) * n_tasks)
+        columns.spec.extend(specs)
+        if n_outputs:
+            columns.first_output.extend(range(first_output, first_output + n_tasks * n_outputs, n_outputs))
+        else:
+            columns.first_output.extend(array("I", (first_output,)) * n_tasks)
+        columns.n_outputs.extend(array("I", (n_outputs,)) * n_tasks)
+        columns.n_inputs.extend(rows.n_inputs)
+        columns.inputs.extend(rows.inputs)
+        columns.args_size.extend(rows.args_size)
+        columns.args += rows.args
+        self.flags.extend(bytes(n_tasks * n_outputs))
+        return number, first_output
+
     def add_constant(self, constant: Constant) -> int:
         """Appends a constant; returns its number."""
         number = len(self.flags)
@@ -124,6 +168,10 @@ class GraphBuilder:
     def use_earlier(self, number: int) -> None:
         """A task will read this kept object of an earlier submit."""
         self.columns.earlier.add(number)
+
+    def use_earlier_run(self, numbers: range) -> None:
+        """Tasks will read these kept objects of an earlier submit."""
+        self.columns.earlier_runs.append(numbers)
 
     def is_submitted_task(self, number: int) -> bool:
         """Whether the task went with an earlier submit."""
@@ -143,6 +191,28 @@ class GraphBuilder:
         for number in objects:
             self.flags[number] &= ~KEPT
 
+    def keep_run(self, numbers: range) -> None:
+        """Marks the objects of an array as kept."""
+        rows = in_place(numbers)
+        self.flags[rows] = self.flags[rows].translate(WITH_KEPT)
+
+    def unkeep_run(self, numbers: range) -> None:
+        """Takes the marks of an array away."""
+        rows = in_place(numbers)
+        self.flags[rows] = self.flags[rows].translate(WITHOUT_KEPT)
+
+    def marks(self, numbers: range) -> bytearray:
+        """1 for each object of an array that carries the mark, 0 for the others."""
+        marks = self.flags[in_place(numbers)].translate(IS_KEPT)
+        if numbers.step < 0:
+            marks.reverse()
+        return marks
+
+    def first_unkept(self, numbers: range) -> int | None:
+        """The place in the array of the first object that does not carry the mark; None where all do."""
+        place = self.marks(numbers).find(0)
+        return None if place < 0 else place
+
     def is_kept(self, number: int) -> bool:
         """Whether the object carries the mark."""
         return bool(self.flags[number] & KEPT)
@@ -155,3 +225,9 @@ class GraphBuilder:
     def start_over(self) -> None:
         """Begins a fresh graph after a submit; numbers go on."""
         self.columns = Columns(len(self.specs), len(self.flags))
+
+
+def in_place(numbers: range) -> slice:
+    """The slice of a column that these rows are, in ascending order."""
+    ascending = numbers if numbers.step > 0 else numbers[::-1]
+    return slice(ascending.start, ascending.stop, ascending.step)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rain.client.objects import DataObject
+from rain.client.arrays import ObjectArray, TaskArray
+from rain.client.objects import DataObject, to_dataobj
 from rain.client.task import Task
 from rain.core.errors import RainException
 
 if TYPE_CHECKING:
     from rain.client.session import Session
 
-Item = Task | DataObject
+Item = Task | DataObject | TaskArray | ObjectArray
 Items = Item | Iterable[Item]
 
 
 def listed(items: Items) -> list[Item]:
-    """The items as a list; one alone is a list of one."""
-    if isinstance(items, Task | DataObject):
+    """The items as a list; one alone is a list of one, an array too."""
+    if isinstance(items, Task | DataObject | TaskArray | ObjectArray):
         return [items]
     try:
         return list(items)
@@ -27,18 +28,35 @@ def listed(items: Items) -> list[Item]:
         raise RainException(f"expected tasks and data objects, found {type(items).__name__}") from None
 
 
-def split_items(items: Sequence[Item]) -> tuple[list[Task], list[DataObject]]:
-    """Tasks and objects, each in order. Raises RainException for anything else."""
-    tasks: list[Task] = []
-    objects: list[DataObject] = []
+def split_items(items: Sequence[Item]) -> tuple[list[Task | TaskArray], list[DataObject | ObjectArray]]:
+    """Tasks and objects, each in order; arrays as a whole, empty ones left out.
+
+    Raises RainException for anything else.
+    """
+    tasks: list[Task | TaskArray] = []
+    objects: list[DataObject | ObjectArray] = []
     for item in items:
-        if isinstance(item, Task):
+        if is_empty(item):
+            continue
+        if isinstance(item, Task | TaskArray):
             tasks.append(item)
-        elif isinstance(item, DataObject):
+        elif isinstance(item, DataObject | ObjectArray):
             objects.append(item)
         else:
             raise RainException(f"expected tasks and data objects, found {type(item).__name__}: {item!r}")
     return tasks, objects
+
+
+def is_empty(item: object) -> bool:
+    """Whether it is an array without elements, of which nothing is to be asked."""
+    return isinstance(item, TaskArray | ObjectArray) and not len(item)
+
+
+def to_objects(item: Any) -> DataObject | ObjectArray:
+    """The object that an item stands for, or the array of objects. Raises RainException."""
+    if isinstance(item, TaskArray):
+        return item.output
+    return item if isinstance(item, ObjectArray) else to_dataobj(item)
 
 
 def find_task(session: Session, number: int) -> Task | None:
@@ -49,7 +67,10 @@ def find_task(session: Session, number: int) -> Task | None:
     """
     for candidate in gc.get_objects():
         # `type(…)` and not `isinstance`, which would run `__class__` of foreign proxies.
-        if issubclass(type(candidate), Task) and candidate._number == number and candidate._session is session:
+        if not issubclass(type(candidate), Task):
+            continue
+        # A task whose making was refused has no number; its traceback may keep it alive.
+        if getattr(candidate, "_number", None) == number and candidate._session is session:
             found: Task = candidate
             return found
     return None

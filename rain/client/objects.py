@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from rain.client.active import get_active_session
+from rain.client.active import chosen_session
+from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.graph import Constant
 from rain.client.records import OBJECT_STATES, ObjectPlan, ObjectRecord
 from rain.core.content import DIRECTORY, checked_type, text_encoding
@@ -174,7 +175,7 @@ def blob(
     Raises RainException where both `content_type` and `encode` are given, or the value needs `encode` and has none.
     """
     constant = constant_from(value, label, content_type, encode)
-    return (session or get_active_session())._add_constant(constant)
+    return chosen_session(session)._add_constant(constant)
 
 
 def pickled(value: Any, label: str = "pickle", *, session: Session | None = None) -> DataObject:
@@ -197,7 +198,11 @@ def constant_from(value: Any, label: str | None, content_type: str | None, encod
         return Constant(encode_value(value, encode), checked_type(encode), label)
     if isinstance(value, str):
         name = checked_type(content_type) or "text"
-        return Constant(value.encode(text_encoding(name) or "utf-8"), name, label)
+        try:
+            data = value.encode(text_encoding(name) or "utf-8")
+        except UnicodeEncodeError as error:
+            raise RainException(f"blob: the text cannot be encoded as '{name}': {error}") from None
+        return Constant(data, name, label)
     if isinstance(value, bytes):
         return Constant(value, checked_type(content_type), label)
     if isinstance(value, bytearray | memoryview):
@@ -221,6 +226,8 @@ def to_dataobj(value: Any) -> DataObject:
         hint = f": make it a constant, blob({type(value).__name__} …)"
     elif isinstance(value, list | tuple):
         hint = ": pass its items one by one"
+    elif isinstance(value, TaskArray | ObjectArray):
+        hint = ": pass one of its elements, array[0]; tasks.concat and Python functions take it as a whole"
     elif type(value).__name__ == "DataInstance":
         hint = ": make it a constant, blob(instance.get_bytes(), content_type=instance.content_type)"
     raise RainException(f"expected a data object or a task with one output, found {type(value).__name__}{hint}")

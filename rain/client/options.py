@@ -84,6 +84,8 @@ def settings_from(options: Mapping[str, Any], what: str) -> Settings:
     timeout = options.get("timeout")
     if timeout is not None and not (is_number(timeout) and timeout > 0):
         raise RainException(f"timeout: expected seconds above 0 or None, found {timeout!r}")
+    if name is not None:
+        check_unicode(name, "name")
     return Settings(
         name=name,
         request=request_from(options),
@@ -105,10 +107,10 @@ def request_from(options: Mapping[str, Any]) -> Request:
             raise RainException(f"resources: expected names of resources as keys, found {name!r}")
         if name in _BUILT_IN:
             raise RainException(f"resources: '{name}' has an argument of its own: write {name}={named[name]!r}")
-    cpus = options.get("cpus")
+    cpus, gpus = options.get("cpus"), options.get("gpus")
     return Request(
         cpus=UNIT if cpus is None else _amount("cpus", cpus),
-        gpus=_amount("gpus", options.get("gpus") or 0),
+        gpus=0 if gpus is None else _amount("gpus", gpus),
         memory_bytes=parse_memory(options.get("memory")),
         named=tuple(sorted((name, _amount(name, amount)) for name, amount in named.items())),
     )
@@ -164,6 +166,14 @@ def _whole(name: str, value: object, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise RainException(f"{name}: expected a whole number from {low} to {high}, found {value!r}")
     return value
+
+
+def check_unicode(text: str, what: str) -> None:
+    """Raises RainException for a text with lone surrogates, such as a file name that is not UTF-8: it has no bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RainException(f"{what}: {text!r} is no Unicode text ({error.reason})") from None
 
 
 def is_number(value: object) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from rain.core.errors import SessionException
+from rain.client.options import is_number
+from rain.core.errors import RainException, SessionException
 
 T = TypeVar("T")
 
@@ -22,22 +24,36 @@ class Pending(Generic[T]):
     Whoever stops waiting (time out, Ctrl-C, a cancelled coroutine) gives the request up; the work goes on.
     """
 
-    __slots__ = ("_finish", "_future", "_what")
+    __slots__ = ("_finish", "_future", "_look", "_what")
 
     def __init__(
-        self, future: concurrent.futures.Future[Any] | None, finish: Callable[[Any], T], what: str = "the work"
+        self,
+        future: concurrent.futures.Future[Any] | None,
+        finish: Callable[[Any], T],
+        what: str = "the work",
+        look: Callable[[], None] | None = None,
     ) -> None:
-        """`future` None: there is nothing to wait for, `finish(None)` is the result."""
+        """`future` None: there is nothing to wait for, `finish(None)` is the result.
+
+        `look` is called now and then by who waits, in its stack.
+        """
+        self._look = look
         self._future = future
         self._finish = finish
         self._what = what
 
     def result(self, timeout: float | None = None) -> T:
         """Waits in this thread, at most `timeout` seconds. Raises TimeoutError."""
+        try:
+            check_timeout(timeout)
+        except RainException:
+            if self._future is not None:
+                self._future.cancel()
+            raise
         if self._future is None:
             return self._finish(None)
         try:
-            outcome = _interruptible_result(self._future, timeout)
+            outcome = _interruptible_result(self._future, timeout, self._look)
         except concurrent.futures.CancelledError:
             raise _ended() from None
         except BaseException as error:
@@ -55,9 +71,16 @@ class Pending(Generic[T]):
     async def _awaited(self) -> T:
         if self._future is None:
             return self._finish(None)
+        future = asyncio.wrap_future(self._future)
         try:
-            outcome = await asyncio.wrap_future(self._future)
+            if self._look is not None:
+                # Once: thousands may be awaited at the same time.
+                done, _ = await asyncio.wait([future], timeout=LOOK_UP_S)
+                if not done:
+                    self._look()
+            outcome = await future
         except asyncio.CancelledError:
+            future.cancel()
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
@@ -65,7 +88,15 @@ class Pending(Generic[T]):
         return self._finish(outcome)
 
 
-def _interruptible_result(future: concurrent.futures.Future[Any], timeout: float | None) -> Any:
+def check_timeout(timeout: object) -> None:
+    """Raises RainException unless it is a number of seconds or None; below 0 is as good as 0, `inf` as None."""
+    if timeout is not None and timeout != math.inf and not is_number(timeout):
+        raise RainException(f"timeout: expected seconds or None, found {timeout!r}")
+
+
+def _interruptible_result(
+    future: concurrent.futures.Future[Any], timeout: float | None, look: Callable[[], None] | None
+) -> Any:
     """The result; looks up from waiting now and then.
 
     A signal that another thread of the user's happened to take is handled by the main thread, but does not wake it.
@@ -78,6 +109,8 @@ def _interruptible_result(future: concurrent.futures.Future[Any], timeout: float
         except TimeoutError:
             if future.done() or (deadline is not None and time.monotonic() >= deadline):
                 raise
+            if look is not None:
+                look()
 
 
 def _ended() -> SessionException:

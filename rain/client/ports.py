@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rain.client.options import check_unicode
 from rain.core.content import checked_type, is_subtype
 from rain.core.errors import RainException
 from rain.core.spec import OutputSpec
@@ -90,12 +91,11 @@ def outputs_from(outputs: OutputsLike, *, default_encode: str | None = None) -> 
     elif isinstance(outputs, str | Output):
         specs = (_output_spec(outputs, default_encode),)
     else:
-        try:
-            items = list(outputs)
-        except TypeError:
+        if isinstance(outputs, bytes | Mapping) or not isinstance(outputs, Iterable):
             raise RainException(
                 f"outputs: expected a number, a label, an Output, or several of these, found {outputs!r}"
-            ) from None
+            )
+        items = list(outputs)
         specs = tuple(_output_spec(item, default_encode) for item in items)
     return checked_outputs(specs)
 
@@ -117,6 +117,8 @@ def changed_outputs(declared: tuple[OutputSpec, ...], change: Any, what: str) ->
     changes = [change] if change is None or isinstance(change, str | Output) else change
     if isinstance(changes, int):
         changes = [None] * changes
+    if isinstance(changes, bytes | Mapping) or not isinstance(changes, Iterable):
+        raise RainException(f"outputs at a call: expected None, labels or Outputs, found {change!r}")
     changes = list(changes)
     if len(changes) != len(declared):
         raise RainException(f"{what} has {len(declared)} outputs, but {len(changes)} were given at the call")
@@ -127,6 +129,8 @@ def checked_label(label: object, what: str) -> str | None:
     """The label. Raises RainException for anything but text and None."""
     if label is not None and not isinstance(label, str):
         raise RainException(f"{what}: a label is a text or None, found {label!r}")
+    if label is not None:
+        check_unicode(label, what)
     return label
 
 
@@ -136,6 +140,7 @@ def checked_path(path: object, what: str) -> str | None:
         return None
     if not isinstance(path, str) or not path or "\0" in path:
         raise RainException(f"{what}: a path is a text such as 'data.txt', found {path!r}")
+    check_unicode(path, what)
     if path.startswith("/") or ".." in path.split("/"):
         raise RainException(
             f"{what}: a path lies below the task's working folder, found {path!r}: no leading '/', no '..'"
@@ -147,6 +152,7 @@ def _output_spec(item: object, default_encode: str | None) -> OutputSpec:
     if item is None:
         return OutputSpec(content_type=default_encode, encode=default_encode)
     if isinstance(item, str):
+        checked_label(item, "outputs")
         return OutputSpec(label=item, content_type=default_encode, encode=default_encode)
     if isinstance(item, Output):
         encode = item.encode
@@ -162,6 +168,7 @@ def _changed(spec: OutputSpec, change: object) -> OutputSpec:
     if change is None:
         return spec
     if isinstance(change, str):
+        checked_label(change, "outputs")
         return OutputSpec(change, spec.content_type, spec.encode, spec.path, spec.is_directory)
     if not isinstance(change, Output):
         raise RainException(f"outputs at a call: expected None, a label or an Output, found {change!r}")

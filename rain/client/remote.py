@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from rain.client.active import get_active_session
+from msgspec.structs import replace
+
+from rain.client.active import chosen_session
 from rain.client.building import SessionGraph
-from rain.client.calls import CallSignature, Collected, accepted, annotations_of, dump_plain
+from rain.client.calls import MAX_ARGUMENT_BYTES, CallSignature, Collected, accepted, annotations_of, dump_plain
 from rain.client.graph import Constant
+from rain.client.growing import add_array
+from rain.client.mapping import plan_calls
 from rain.client.objects import DataObject
 from rain.client.options import Settings, TaskOptions, settings_from
 from rain.client.ports import Input, OutputsLike, changed_outputs, outputs_from
 from rain.client.session import Session
-from rain.client.task import Task
+from rain.client.task import Task, spec_from
 from rain.core.content import checked_type
 from rain.core.errors import RainException, RainWarning
 from rain.core.kinds import Kind, PythonConfig
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.protocol.codec import encode
 
-#: Pickled arguments of one call; what is larger is a data object, so that it is stored once and moved by itself.
-MAX_ARGUMENT_BYTES = 256 << 10
+if TYPE_CHECKING:
+    from rain.client.arrays import TaskArray
+    from rain.client.numbers import InputItem
+
 #: `@function` makes data objects of arguments from this size on, once all of them together are too large.
 LARGE_ARGUMENT_BYTES = 64 << 10
 #: A pickled function travels within a message.
@@ -75,8 +81,24 @@ class RemoteFunction:
         if len(args) not in self._checked_counts:
             self._signature.check(args, kwargs)
             self._checked_counts.add(len(args))
-        session = self._session or get_active_session()
+        session = chosen_session(self._session)
         return self._make(session, self._plain_spec(session), len(self._outputs), args, kwargs)
+
+    def map(self, *iterables: Any, **common: Any) -> TaskArray:
+        """Makes one task per element: `fn.map([1, 2, 3])` calls `fn(1)`, `fn(2)` and `fn(3)`.
+
+        `fn.map(xs, ys)` calls `fn(x, y)`. All iterables are equally long, and they end. An array of tasks (or of
+        objects) passes element by element: task i reads output i. A value that is passed by its name is the same for
+        all tasks, and travels once where it is large; an array there arrives as a list. The options of a call
+        (`name=`, `outputs=`, `cpus=`, …) hold for all. Raises what a call raises, and RainException for iterables of
+        different lengths, with nothing made.
+        """
+        options = {name: common.pop(name) for name in list(common) if name in self._signature.options}
+        if not iterables:
+            raise TypeError(f"{self._name}.map() needs an iterable with one value per task, such as map([1, 2, 3])")
+        self._signature.check(iterables, common)
+        session, spec, outputs = self._told(options)
+        return add_array(session, spec, outputs, plan_calls(self, iterables, common))
 
     def __repr__(self) -> str:
         kind = "remote" if self._with_context else "function"
@@ -85,18 +107,23 @@ class RemoteFunction:
     def _call_with_keywords(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
         options = {name: kwargs.pop(name) for name in list(kwargs) if name in self._signature.options}
         self._signature.check(args, kwargs)
-        session = options.pop("session", None) or self._session or get_active_session()
-        if not options:
-            return self._make(session, self._plain_spec(session), len(self._outputs), args, kwargs)
+        session, number, outputs = self._told(options)
+        return self._make(session, number, len(outputs), args, kwargs)
+
+    def _told(self, options: dict[str, Any]) -> tuple[Session, int, tuple[OutputSpec, ...]]:
+        """The session, the number of the spec in it and the outputs, for a call with these options."""
+        told = options.pop("session", None)
+        session = chosen_session(self._session if told is None else told)
         outputs = self._outputs
+        if not options:
+            return session, self._plain_spec(session), outputs
         if "output" in options and "outputs" in options:
             raise RainException(f"{self._name}(): output= and outputs= are the same thing, give one of them")
         for spelling in ("output", "outputs"):
             if spelling in options:
                 outputs = changed_outputs(outputs, options.pop(spelling), f"{self._name}()")
         settings = settings_from({**self._options, **options}, f"{self._name}()") if options else self._settings
-        number = session._graph.intern(self._spec(session._graph, outputs, settings))
-        return self._make(session, number, len(outputs), args, kwargs)
+        return session, session._graph.intern(self._spec(session._graph, outputs, settings)), outputs
 
     def _plain_spec(self, session: Session) -> int:
         graph = session._graph
@@ -118,17 +145,15 @@ class RemoteFunction:
                     "large values that it refers to as arguments, blob(…)"
                 )
             graph.bodies[self._key] = body
-        return TaskSpec(
-            kind=Kind.PYTHON,
-            name=settings.name if settings.name is not None else self._name,
-            outputs=outputs,
-            request=settings.request,
-            config=encode(PythonConfig(self._with_context, self._auto_load and not self._inputs)),
-            body=body,
-            retries=settings.retries,
-            priority=settings.priority,
-            timeout_s=settings.timeout_s,
-        )
+        if settings.name is None:
+            settings = replace(settings, name=self._name)
+        config = encode(PythonConfig(self._with_context, self._loads_inputs))
+        return spec_from(Kind.PYTHON, outputs, settings, config=config, body=body)
+
+    @property
+    def _loads_inputs(self) -> bool:
+        """All inputs arrive as values, without anything being said in the arguments."""
+        return self._auto_load and not self._inputs
 
     def _make(self, session: Session, spec: int, n_outputs: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
         if session._closed:
@@ -150,32 +175,37 @@ class RemoteFunction:
         task._set(session, number, first_output, inputs)
         return task
 
-    def _dumped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Collected]:
-        """The pickled arguments and the inputs in them."""
-        if self._inputs:
-            args, kwargs = self._accepted(args, kwargs)
-        data, collected = self._dump(args, kwargs)
+    def _dumped(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], start: Collected | None = None
+    ) -> tuple[bytes, Collected]:
+        """The pickled arguments and the inputs in them, after those that are known from the start."""
+        args, kwargs = self._accepted(args, kwargs)
+        data, collected = self._dump(args, kwargs, start)
         if len(data) > MAX_ARGUMENT_BYTES:
             if self._with_context:
                 raise self._too_large(args, kwargs, len(data))
             args = tuple(_as_object_if_large(value) for value in args)
             kwargs = {name: _as_object_if_large(value) for name, value in kwargs.items()}
-            data, collected = self._dump(args, kwargs)
+            data, collected = self._dump(args, kwargs, start)
         return data, collected
 
-    def _dump(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Collected]:
-        collected = Collected()
+    def _dump(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], start: Collected | None = None
+    ) -> tuple[bytes, Collected]:
+        collected = Collected() if start is None else start.fork()
         plain = dump_plain(args, kwargs, collected)
         if plain is not None:
             return plain, collected
         from rain.data.dump import dump_call
 
-        collected = Collected()
+        collected = Collected() if start is None else start.fork()
         names = self._signature.names
         return dump_call(args, kwargs, collected.reference, function=self._name, parameters=names), collected
 
     def _accepted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, in which objects for declared parameters arrive as these ask for."""
+        if not self._inputs:
+            return args, kwargs
         bound = self._signature.signature.bind(*args, **kwargs)
         default = Input(load=True) if self._auto_load else None
         for name, value in bound.arguments.items():
@@ -207,16 +237,17 @@ class RemoteFunction:
         return len(self._dump((value,), {})[0])
 
 
-def _input_objects(session: Session, collected: Collected) -> list[DataObject]:
+def _input_objects(session: Session, collected: Collected) -> list[InputItem]:
     """The inputs, instances among them made constants of the session. Raises RainException with nothing changed."""
-    session._graph.check_inputs(obj for obj in collected.inputs if obj is not None)
+    inputs: list[Any] = collected.inputs
+    session._graph.check_inputs(item for item in inputs if item is not None)
     constants = [
         Constant(instance.get_bytes(), instance.content_type, "argument") for _, instance in collected.constants
     ]
     made = session._graph.add_constants(constants)
     for (position, _), number, constant in zip(collected.constants, made, constants, strict=True):
-        collected.inputs[position] = DataObject(session, number, None, constant)
-    return [obj for obj in collected.inputs if obj is not None]
+        inputs[position] = DataObject(session, number, None, constant)
+    return inputs
 
 
 def _as_object_if_large(value: Any) -> Any:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import compress, islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.building import SessionGraph, gone_text
 from rain.client.failures import is_cancelled
+from rain.client.fetched import fetched_values
+from rain.client.handles import is_empty
 from rain.client.machine.effects import Reply, Trouble
 from rain.client.machine.events import Request
+from rain.client.numbers import awaited_tasks, mark, number_column
 from rain.client.objects import DataObject
-from rain.client.pending import Pending
+from rain.client.pending import Pending, check_timeout
 from rain.client.records import (
     CANCELLED,
     FAILED,
@@ -32,6 +38,7 @@ from rain.core.ids import session_name
 from rain.protocol.client import (
     CancelTasks,
     CloseSession,
+    ObjectInfo,
     ObjectNews,
     QueryObjects,
     QueryTasks,
@@ -42,16 +49,19 @@ from rain.protocol.client import (
     WaitDone,
 )
 from rain.protocol.codec import encode
-from rain.protocol.columns import pack, unpack
+from rain.protocol.columns import column, pack, unpack
 
 if TYPE_CHECKING:
     from rain.client.session import Session
     from rain.client.shell import Shell
-    from rain.data.instance import DataInstance
 
+T = TypeVar("T")
+Tasks = Sequence[Task | TaskArray]
+Objects = Sequence[DataObject | ObjectArray]
 Asking = Callable[[Callable[[int], Request]], Awaitable[Reply | Trouble]]
 #: States of all tasks after everything is done: what was not known otherwise has finished.
 _ALL_DONE = bytes(FINISHED if state in (WAITING, RUNNING) else state for state in range(256))
+_IS_OPEN = bytes(state in (WAITING, RUNNING) for state in range(256))
 _ALL_MADE = bytes(OBJECT_FINISHED if state == OBJECT_UNFINISHED else state for state in range(256))
 
 
@@ -63,6 +73,8 @@ class SessionRequests:
         self._graph = graph
         self._connection = shell
         self._number = session._session_id
+        #: Warns who waits for what no worker can run.
+        self._look = session._unrunnable.show
         #: Tasks were cancelled, or may fail alone: then `wait_all` has to ask which ones are not finished.
         self._mixed_ends = not session._fail_fast
 
@@ -80,6 +92,7 @@ class SessionRequests:
         from rain.client.pacing import Ticket
 
         shell = self._shell
+        check_timeout(timeout)
         with self._graph.lock:
             order = self._graph.order()
             if order is None:
@@ -102,41 +115,63 @@ class SessionRequests:
                 raise self._session._exception(trouble)
             self._after_submit(order)
 
-    def wait(self, tasks: Sequence[Task], objects: Sequence[DataObject]) -> Pending[None]:
+    def wait(self, tasks: Tasks, objects: Objects) -> Pending[None]:
         """Waits for all of these."""
         shell = self._shell
-        numbers = _task_numbers(tasks, objects)
+        numbers = awaited_tasks(tasks, objects)
 
         def finish(outcome: WaitDone | Trouble | None) -> None:
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, tasks)
-            self._mark_finished(numbers, objects)
+            self._mark_finished(tasks, objects)
 
         if not numbers:
             return Pending(None, finish)
-        column = pack("I", numbers)
-        return Pending(shell.ask(lambda request: Wait(request, self._number, column)), finish)
+        return Pending(shell.ask(lambda request: Wait(request, self._number, column(numbers))), finish, look=self._look)
 
-    def wait_some(
-        self, tasks: Sequence[Task], objects: Sequence[DataObject]
-    ) -> Pending[tuple[list[Task], list[DataObject]]]:
-        """Waits for at least one of these."""
-        shell = self._shell
-        numbers = _task_numbers(tasks, objects)
+    def wait_some(self, tasks: Tasks, objects: Objects) -> Pending[tuple[list[Task], list[DataObject]]]:
+        """Waits for at least one of these; of arrays the finished elements are returned."""
+        numbers = awaited_tasks(tasks, objects)
+        has_constant = any(isinstance(obj, DataObject) and obj._task is None for obj in objects)
 
-        def finish(outcome: WaitDone | Trouble | None) -> tuple[list[Task], list[DataObject]]:
-            if isinstance(outcome, Trouble):
-                raise self._failed(outcome, tasks)
-            done = set() if outcome is None else set(unpack("I", outcome.finished, "finished"))
-            some_tasks = [task for task in tasks if task._number in done]
-            some_objects = [obj for obj in objects if obj._task is None or obj._task._number in done]
-            self._mark_finished(done, some_objects)
+        def finish(done: set[int]) -> tuple[list[Task], list[DataObject]]:
+            some_tasks: list[Task] = []
+            for task in tasks:
+                if isinstance(task, TaskArray):
+                    some_tasks += [task._handle(i) for i, number in enumerate(task._task_numbers) if number in done]
+                elif task._number in done:
+                    some_tasks.append(task)
+            some_objects: list[DataObject] = []
+            for obj in objects:
+                if isinstance(obj, ObjectArray):
+                    some_objects += [obj._handle(i) for i, number in enumerate(obj._task_numbers) if number in done]
+                elif obj._task is None or obj._task._number in done:
+                    some_objects.append(obj)
+            self._mark_finished(some_tasks, some_objects)
             return some_tasks, some_objects
 
-        if not numbers or any(obj._task is None for obj in objects):
-            return Pending(None, finish)
-        column = pack("I", numbers)
-        return Pending(shell.ask(lambda request: Wait(request, self._number, column, some=True)), finish)
+        return self._finished(numbers[:0] if has_constant else numbers, tasks, finish)
+
+    def finished_among(self, numbers: array[int]) -> Pending[set[int]]:
+        """Waits until at least one of these tasks is finished; all that are. At once where there are none."""
+        return self._finished(numbers, (), lambda done: done)
+
+    def _finished(self, numbers: array[int], waited: Tasks, finish: Callable[[set[int]], T]) -> Pending[T]:
+        shell = self._shell
+
+        def learn(outcome: WaitDone | Trouble | None) -> T:
+            if isinstance(outcome, Trouble):
+                raise self._failed(outcome, waited)
+            done = array("I") if outcome is None else unpack("I", outcome.finished, "finished")
+            states = self._graph.task_states
+            for number in done:
+                states[number] = FINISHED
+            return finish(set(done))
+
+        if not numbers:
+            return Pending(None, learn)
+        future = shell.ask(lambda request: Wait(request, self._number, column(numbers), some=True))
+        return Pending(future, learn, look=self._look)
 
     def wait_all(self) -> Pending[None]:
         """Waits for everything that was submitted."""
@@ -145,104 +180,84 @@ class SessionRequests:
             return Pending(None, lambda outcome: None)
         shell = self._shell
 
-        async def steps(ask: Asking) -> tuple[Reply | Trouble, list[int], Reply | Trouble | None]:
+        async def steps(ask: Asking) -> tuple[Reply | Trouble, array[int], Reply | Trouble | None]:
             outcome = await ask(lambda request: Wait(request, self._number, all_tasks=True))
             if not self._mixed_ends:
-                return outcome, [], None
-            states = self._graph.task_states
-            unknown = [number for number in range(until) if states[number] in (WAITING, RUNNING)]
-            return (
-                outcome,
-                unknown,
-                await ask(lambda request: QueryTasks(request, self._number, pack("I", unknown))),
-            )
+                return outcome, array("I"), None
+            open_ones = self._graph.task_states[:until].translate(_IS_OPEN)
+            unknown = array("I", compress(range(until), open_ones))
+            return outcome, unknown, await ask(lambda request: self._query_states(request, unknown))
 
-        def finish(outcomes: tuple[Reply | Trouble, list[int], Reply | Trouble | None]) -> None:
+        def finish(outcomes: tuple[Reply | Trouble, array[int], Reply | Trouble | None]) -> None:
             outcome, unknown, news = outcomes
             if isinstance(news, TaskNews):
-                self._learn_tasks(unknown, news.tasks)
+                self._learn_states(unknown, news)
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, ())
             if not self._mixed_ends:
                 self._mark_all(until)
 
-        return Pending(shell.run(steps), finish)
+        return Pending(shell.run(steps), finish, look=self._look)
 
-    def fetch(self, objects: Sequence[DataObject]) -> Pending[list[DataInstance]]:
-        """Gets these objects. Raises RainException at once for those that can never be had."""
-        from rain.data.instance import DataInstance
-
+    def fetch(self, objects: Objects) -> Pending[list[Any]]:
+        """Gets these objects, of an array a list. Raises RainException at once for those that can never be had."""
         self._check_fetchable(objects)
-        remote = [obj._number for obj in objects if obj._constant is None]
+        remote = number_column([obj for obj in objects if isinstance(obj, ObjectArray) or obj._constant is None])
 
-        def finish(outcome: Any) -> list[DataInstance]:
+        def finish(outcome: Any) -> list[Any]:
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, ())
-            found = iter(outcome or ())
-            instances = []
-            for obj in objects:
-                if obj._constant is not None:
-                    instance = DataInstance(obj._constant.data, content_type=obj._constant.content_type, spec=obj.spec)
-                else:
-                    stored = next(found)
-                    where: dict[str, Any] = (
-                        {"data": stored.data}
-                        if isinstance(stored.data, bytes)
-                        else {"path": stored.data, "temporary": True}
-                    )
-                    instance = DataInstance(content_type=stored.content_type, size=stored.size, spec=obj.spec, **where)
-                obj._info = ObjectRecord(instance.size, instance.content_type)
-                instances.append(instance)
-            self._mark_finished((obj._task._number for obj in objects if obj._task is not None), objects)
+            instances = list(fetched_values(objects, outcome or ()))
+            self._mark_finished((), objects)
             return instances
 
         if not remote:
             return Pending(None, finish)
-        return Pending(self._shell.fetch(self._number, remote), finish)
+        return Pending(self._shell.fetch(self._number, remote), finish, look=self._look)
 
-    def update(self, tasks: Sequence[Task], objects: Sequence[DataObject]) -> Pending[None]:
-        """Asks for the present state of these."""
+    def update(self, tasks: Tasks, objects: Objects) -> Pending[None]:
+        """Asks for the present state of these; of arrays nothing more than that."""
         shell = self._shell
-        task_numbers = [task._number for task in tasks]
-        object_numbers = [obj._number for obj in objects]
+        handles = [task for task in tasks if isinstance(task, Task)]
+        handle_numbers = number_column(handles)
+        array_numbers = number_column([task for task in tasks if isinstance(task, TaskArray)])
+        object_numbers = number_column(objects)
 
-        async def steps(ask: Asking) -> list[Reply | Trouble | None]:
-            return [
-                await ask(lambda request: QueryTasks(request, self._number, pack("I", task_numbers)))
-                if tasks
-                else None,
-                await ask(lambda request: QueryObjects(request, self._number, pack("I", object_numbers)))
-                if objects
-                else None,
-            ]
+        async def steps(ask: Asking) -> list[Reply | Trouble]:
+            outcomes = []
+            if handles:
+                outcomes.append(await ask(lambda request: QueryTasks(request, self._number, column(handle_numbers))))
+            if array_numbers:
+                outcomes.append(await ask(lambda request: self._query_states(request, array_numbers)))
+            if object_numbers:
+                outcomes.append(await ask(lambda request: QueryObjects(request, self._number, column(object_numbers))))
+            return outcomes
 
-        def finish(outcomes: list[Reply | Trouble | None]) -> None:
+        def finish(outcomes: list[Reply | Trouble]) -> None:
             for outcome in outcomes:
                 if isinstance(outcome, Trouble):
                     raise self._failed(outcome, tasks)
-                if isinstance(outcome, TaskNews):
-                    self._learn_tasks(task_numbers, outcome.tasks)
-                    for task, task_news in zip(tasks, outcome.tasks, strict=True):
-                        task._info = TaskRecord(task_news)
+                if isinstance(outcome, TaskNews) and outcome.states:
+                    self._learn_states(array_numbers, outcome)
+                elif isinstance(outcome, TaskNews):
+                    self._learn_tasks(handle_numbers, outcome.tasks)
+                    for task, news in zip(handles, outcome.tasks, strict=True):
+                        task._info = TaskRecord(news)
                 elif isinstance(outcome, ObjectNews):
-                    for obj, object_news in zip(objects, outcome.objects, strict=True):
-                        obj._info = ObjectRecord.of(object_news)
-                        number = OBJECT_STATE_NUMBERS.get(object_news.state)
-                        if number:
-                            self._graph.object_states[obj._number] = number
+                    self._learn_objects(objects, object_numbers, outcome.objects)
 
         return Pending(shell.run(steps) if tasks or objects else None, lambda outcome: finish(outcome or []))
 
-    def unkeep(self, objects: Sequence[DataObject]) -> None:
+    def unkeep(self, objects: Objects) -> None:
         """Takes marks away and tells the server."""
-        tell = self._graph.unkeep(obj._number for obj in objects)
+        tell = self._graph.unkeep(objects)
         if tell:
-            self._shell.tell(Unkeep(self._number, pack("I", tell)))
+            self._shell.tell(Unkeep(self._number, column(tell)))
 
-    def cancel(self, tasks: Sequence[Task], objects: Sequence[DataObject]) -> Pending[None]:
+    def cancel(self, tasks: Tasks, objects: Objects) -> Pending[None]:
         """Stops these and what depends on them."""
         shell = self._shell
-        numbers = _task_numbers(tasks, objects)
+        numbers = awaited_tasks(tasks, objects)
 
         def finish(outcome: Reply | Trouble | None) -> None:
             if isinstance(outcome, Trouble):
@@ -251,7 +266,7 @@ class SessionRequests:
         if not numbers:
             return Pending(None, finish)
         self._mixed_ends = True
-        return Pending(shell.ask(lambda request: CancelTasks(request, self._number, pack("I", numbers))), finish)
+        return Pending(shell.ask(lambda request: CancelTasks(request, self._number, column(numbers))), finish)
 
     def close(self, limit_s: float) -> None:
         """Has the server end the session, where there is one that can be asked."""
@@ -265,28 +280,46 @@ class SessionRequests:
         if unkept:
             self._shell.tell(Unkeep(self._number, pack("I", unkept)))
 
-    def _check_fetchable(self, objects: Sequence[DataObject]) -> None:
+    def _query_states(self, request: int, tasks: array[int]) -> QueryTasks:
+        return QueryTasks(request, self._number, column(tasks), states_only=True)
+
+    def _check_fetchable(self, objects: Objects) -> None:
         builder = self._graph.builder
         for obj in objects:
+            if is_empty(obj):
+                continue
             if not builder.is_submitted_object(obj._number):
                 raise RainException(
                     f"{obj._described()} is not submitted, so it cannot be fetched: call `.keep()` and `submit()` first"
                 )
-            if not builder.is_kept(obj._number):
+            gone = builder.first_unkept(obj._numbers) if isinstance(obj, ObjectArray) else None
+            if gone is not None and isinstance(obj, ObjectArray):
+                raise RainException(gone_text(obj[gone]))
+            if isinstance(obj, DataObject) and not builder.is_kept(obj._number):
                 raise RainException(gone_text(obj))
 
-    def _failed(self, trouble: Trouble, waited: Sequence[Task]) -> RainException:
+    def _failed(self, trouble: Trouble, waited: Tasks) -> RainException:
         states = self._graph.task_states
         if trouble.task is not None and trouble.task < len(states):
             states[trouble.task] = CANCELLED if is_cancelled(trouble) else FAILED
         return self._session._exception(trouble, waited)
 
-    def _mark_finished(self, tasks: Iterable[int], objects: Iterable[DataObject]) -> None:
+    def _mark_finished(self, tasks: Iterable[Task | TaskArray], objects: Iterable[DataObject | ObjectArray]) -> None:
+        """The tasks and objects are finished, and so are the tasks of the objects."""
         graph = self._graph
-        for number in tasks:
-            graph.task_states[number] = FINISHED
+        for task in tasks:
+            if isinstance(task, TaskArray):
+                mark(graph.task_states, task._numbers, FINISHED)
+            else:
+                graph.task_states[task._number] = FINISHED
         for obj in objects:
+            if isinstance(obj, ObjectArray):
+                mark(graph.object_states, obj._numbers, OBJECT_FINISHED)
+                mark(graph.task_states, obj._task_numbers, FINISHED)
+                continue
             graph.object_states[obj._number] = OBJECT_FINISHED
+            if obj._task is not None:
+                graph.task_states[obj._task._number] = FINISHED
 
     def _mark_all(self, until: int) -> None:
         graph = self._graph
@@ -304,9 +337,19 @@ class SessionRequests:
             if state:
                 self._graph.task_states[number] = state
 
+    def _learn_states(self, numbers: array[int], news: TaskNews) -> None:
+        states = self._graph.task_states
+        # Ours begin with the one of what is not submitted.
+        for number, state in zip(numbers, unpack("B", news.states, "states", len(numbers)), strict=True):
+            states[number] = state + 1
 
-def _task_numbers(tasks: Iterable[Task], objects: Iterable[DataObject]) -> list[int]:
-    """The tasks that all these wait for, once each; constants wait for none."""
-    numbers = dict.fromkeys(task._number for task in tasks)
-    numbers.update(dict.fromkeys(obj._task._number for obj in objects if obj._task is not None))
-    return list(numbers)
+    def _learn_objects(self, objects: Objects, numbers: array[int], news: Sequence[ObjectInfo]) -> None:
+        states = self._graph.object_states
+        for number, each in zip(numbers, news, strict=True):
+            states[number] = OBJECT_STATE_NUMBERS.get(each.state) or states[number]
+        each_news = iter(news)
+        for obj in objects:
+            if isinstance(obj, ObjectArray):
+                next(islice(each_news, len(obj), len(obj)), None)
+            else:
+                obj._info = ObjectRecord.of(next(each_news))

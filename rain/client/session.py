@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from array import array
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
 from rain.client.active import drop_default_session, pop_session, push_session, set_default_session
+from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.building import SessionGraph
+from rain.client.completion import in_order_of_completion
 from rain.client.failures import exception_from
 from rain.client.graph import Constant
-from rain.client.handles import Item, Items, find_task, listed, split_items
+from rain.client.handles import Item, Items, find_task, is_empty, listed, split_items, to_objects
 from rain.client.machine.effects import Trouble
-from rain.client.objects import DataObject, to_dataobj
+from rain.client.objects import DataObject
 from rain.client.requests import SessionRequests
 from rain.client.task import Task
+from rain.client.unrunnable import UnrunnableNotice
 from rain.core.errors import RainException, RainWarning, SessionException
 from rain.core.ids import session_name
 
@@ -45,6 +49,7 @@ class Session:
         self._name = name
         self._fail_fast = fail_fast
         self._graph = SessionGraph(session_id)
+        self._unrunnable = UnrunnableNotice()
         self._requests = SessionRequests(self, self._graph, client._shell if client is not None else None)
         #: Set by the I/O thread when the server says that the session failed.
         self._trouble: Trouble | None = None
@@ -163,36 +168,42 @@ class Session:
         """Waits for everything that was submitted; returns at once if there is nothing."""
         self._waiting_all().result(timeout)
 
-    def as_completed(self, items: Items, timeout: float | None = None) -> Iterator[Item]:
-        """The tasks and objects in the order in which they finish; `timeout` is for each step."""
+    def as_completed(self, items: Items, timeout: float | None = None) -> Iterator[Task | DataObject]:
+        """The tasks and objects, also those of arrays, in the order in which they finish.
+
+        `timeout` is for each step.
+        """
         left = list(dict.fromkeys(listed(items)))
-        while left:
-            tasks, objects = self.wait_some(left, timeout)
-            finished: set[Item] = {*tasks, *objects}
-            yield from [item for item in left if item in finished]
-            left = [item for item in left if item not in finished]
+        self._split(left, "waited for")
+        self._raise_failure()
+
+        def finished_among(tasks: array[int]) -> set[int]:
+            self._check_open("waited for")
+            self._raise_failure()
+            return self._requests.finished_among(tasks).result(timeout)
+
+        yield from in_order_of_completion(left, finished_among)
 
     @overload
     def fetch(
         self, items: DataObject | Task, *, failed_ok: bool = False, timeout: float | None = None
     ) -> DataInstance: ...
     @overload
-    def fetch(
-        self, items: Iterable[Item], *, failed_ok: bool = False, timeout: float | None = None
-    ) -> list[DataInstance]: ...
-    def fetch(
-        self, items: Items, *, failed_ok: bool = False, timeout: float | None = None
-    ) -> DataInstance | list[DataInstance]:
-        """Waits for kept objects and returns their values, one for one or a list for several.
+    def fetch(self, items: Iterable[Item], *, failed_ok: bool = False, timeout: float | None = None) -> list[Any]: ...
+    def fetch(self, items: Items, *, failed_ok: bool = False, timeout: float | None = None) -> DataInstance | list[Any]:
+        """Waits for kept objects and returns their values, one for one or a list for several; for an array a list.
 
         `failed_ok`: what was finished before the session failed can be had all the same.
         """
         found = self._fetching(listed(items), failed_ok=failed_ok).all().result(timeout)
-        return found[0] if isinstance(items, DataObject | Task) else found
+        return found[0] if isinstance(items, DataObject | Task | TaskArray | ObjectArray) else found
 
     def compute(self, *items: Item, timeout: float | None = None) -> Any:
-        """Keeps these, submits, and fetches them: one value for one item, else a list in their order."""
-        objects = [to_dataobj(item) for item in items]
+        """Keeps these, submits, and fetches them: one value for one item, else a list in their order.
+
+        The value of an array is a list.
+        """
+        objects = [to_objects(item) for item in items]
         self._keep([obj for obj in objects if not obj.is_kept()])
         self.submit(timeout)
         found = self.fetch(objects, timeout=timeout)
@@ -206,7 +217,7 @@ class Session:
 
     def unkeep(self, items: Items) -> None:
         """Takes `keep()` back; what nobody needs is dropped everywhere. Objects that are not kept are fine."""
-        objects = [to_dataobj(item) for item in listed(items)]
+        objects = [to_objects(item) for item in listed(items)]
         self._check_own(objects)
         self._raise_failure()
         self._requests.unkeep(objects)
@@ -244,23 +255,27 @@ class Session:
         return self._requests.wait_all()
 
     def _fetching(self, items: Sequence[Item], *, failed_ok: bool = False) -> FetchedObjects:
-        objects = [to_dataobj(item) for item in items]
+        objects = [to_objects(item) for item in items]
         self._check_open("fetched from")
         self._check_own(objects)
         if not failed_ok:
             self._raise_failure()
         return FetchedObjects(self._requests.fetch(objects))
 
-    def _keep(self, objects: Sequence[DataObject]) -> None:
+    def _keep(self, objects: Sequence[DataObject | ObjectArray]) -> None:
         self._check_own(objects)
+        builder = self._graph.builder
         with self._graph.lock:
             for obj in objects:
-                if self._graph.builder.is_submitted_object(obj._number):
+                if not is_empty(obj) and self._graph.builder.is_submitted_object(obj._number):
                     raise RainException(
                         f"{obj._described()} was submitted already: call `.keep()` before `submit()`, so that it is "
                         "not dropped before"
                     )
-            self._graph.builder.keep(obj._number for obj in objects)
+            for obj in objects:
+                if isinstance(obj, ObjectArray):
+                    builder.keep_run(obj._numbers)
+            builder.keep(obj._number for obj in objects if isinstance(obj, DataObject))
 
     def _client_closed(self) -> None:
         """The server ends the session with the connection."""
@@ -291,15 +306,22 @@ class Session:
         if self._trouble is not None:
             raise self._exception(self._trouble)
 
-    def _exception(self, trouble: Trouble, waited: Sequence[Task] = ()) -> RainException:
+    def _exception(self, trouble: Trouble, waited: Sequence[Task | TaskArray] = ()) -> RainException:
         """The exception for what the server said, with what only the client knows of the task."""
         number = trouble.task
         graph = self._graph
         if number is None or number >= len(graph.builder.specs):
             return exception_from(trouble, self._session_id)
-        task = next((task for task in waited if task._number == number), None) or find_task(self, number)
         place = graph.places.text(graph.builder.places[number])
-        return exception_from(trouble, self._session_id, task=task, name=graph.spec_of(number).name, made_at=place)
+        facts: dict[str, Any] = {"name": graph.name_of(number), "made_at": place}
+        element = graph.element(number)
+        if element is not None:
+            index, count, block = element
+            task = None if block is None else block.task(index, stays=False)
+            return exception_from(trouble, self._session_id, task=task, element=(index, count), **facts)
+        handles = (task for task in waited if isinstance(task, Task) and task._number == number)
+        task = next(handles, None) or find_task(self, number)
+        return exception_from(trouble, self._session_id, task=task, **facts)
 
     def _check_own(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -309,7 +331,7 @@ class Session:
                     f"not to {session_name(self._session_id)}: call it there"
                 )
 
-    def _split(self, items: Sequence[Item], what: str) -> tuple[list[Task], list[DataObject]]:
+    def _split(self, items: Sequence[Item], what: str) -> tuple[list[Task | TaskArray], list[DataObject | ObjectArray]]:
         """Tasks and objects among the items; all of this session and submitted. Raises RainException."""
         tasks, objects = split_items(items)
         self._check_open(what)
@@ -344,17 +366,17 @@ class Session:
 
 
 class FetchedObjects:
-    """A fetch on its way, for one object or for several."""
+    """A fetch on its way, for one object or array, or for several."""
 
     __slots__ = ("_pending",)
 
-    def __init__(self, pending: Pending[list[DataInstance]]) -> None:
+    def __init__(self, pending: Pending[list[Any]]) -> None:
         self._pending = pending
 
-    def all(self) -> Pending[list[DataInstance]]:
+    def all(self) -> Pending[list[Any]]:
         """The values in the order asked for."""
         return self._pending
 
-    async def first(self) -> DataInstance:
-        """The value of a single object."""
+    async def first(self) -> Any:
+        """The value of a single object, or of a single array."""
         return (await self._pending)[0]

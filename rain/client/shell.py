@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import itertools
 import logging
 import os
 import shutil
 import signal
-import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, assert_never
 
 from rain.client.connect import Target
@@ -26,6 +25,7 @@ from rain.client.handshake import greet
 from rain.client.machine.effects import (
     ClientEffect,
     MarkSessionFailed,
+    MarkUnrunnable,
     OpenWindow,
     Reply,
     Resolve,
@@ -48,11 +48,12 @@ from rain.core.ids import SERVER
 from rain.core.liveness import HEARTBEAT_S
 from rain.protocol.client import ClientAlive, Peer, to_client_decoder
 from rain.protocol.codec import encode
-from rain.protocol.hello import Welcome
+from rain.protocol.hello import Refusal, Welcome, answer_decoder
 from rain.wire.endpoint import Context, Frame, Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
 from rain.wire.holder import Stored
 from rain.wire.link import Link
+from rain.wire.owned_directory import new_owned_directory, temporary_base
 
 _log = logging.getLogger("rain.client")
 
@@ -67,12 +68,12 @@ CLOSE_LIMIT_S = 5.0
 class Shell:
     """A connection that stands, or is lost for good; made by `Shell(target)`, which raises RainException.
 
-    `on_session_failed(session, trouble)` is called in the I/O thread.
+    `on_session_news` is called in the I/O thread.
     """
 
-    def __init__(self, target: Target, on_session_failed: Callable[[int, Trouble], None]) -> None:
+    def __init__(self, target: Target, on_session_news: Callable[[MarkSessionFailed | MarkUnrunnable], None]) -> None:
         self.target = target
-        self._on_session_failed = on_session_failed
+        self._on_session_news = on_session_news
         self._pid = os.getpid()
         self._machine = ClientMachine()
         self._numbers = itertools.count(1)
@@ -89,7 +90,7 @@ class Shell:
         self._running: set[concurrent.futures.Future[Any]] = set()
         self.lost_reason: str | None = None
         #: Private folder for large objects that were fetched.
-        self.directory = Path(tempfile.mkdtemp(prefix="rain-client-"))
+        self.directory = new_owned_directory("client", temporary_base())
         started: concurrent.futures.Future[Welcome] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, args=(started,), name="rain-client", daemon=True)
         self._thread.start()
@@ -110,7 +111,7 @@ class Shell:
         """Runs a coroutine of several requests in the I/O thread; `steps` gets the function that makes one."""
         return self._start(steps(self._ask))
 
-    def fetch(self, session: int, objects: list[int]) -> concurrent.futures.Future[list[Stored] | Trouble]:
+    def fetch(self, session: int, objects: Sequence[int]) -> concurrent.futures.Future[list[Stored] | Trouble]:
         """Gets objects as soon as they are finished, in this order."""
         return self._start(self._fetch(session, objects))
 
@@ -260,7 +261,7 @@ class Shell:
         finally:
             del self._waiting[number]
 
-    async def _fetch(self, session: int, objects: list[int]) -> list[Stored] | Trouble:
+    async def _fetch(self, session: int, objects: Sequence[int]) -> list[Stored] | Trouble:
         assert self._fetcher is not None, "a shell that stands has a fetcher"
         return await fetch_objects(self._ask, self._fetcher, session, objects)
 
@@ -280,7 +281,8 @@ class Shell:
         try:
             events = [MessageHeard(to_client_decoder.decode(_header(frames))) for frames in batch]
         except ProtocolViolation as violation:
-            self._go_away(f"it said something that this version of Rain does not understand ({violation})")
+            complaint = f"it said something that this version of Rain does not understand ({violation})"
+            self._go_away(_refusal(batch) or complaint)
             return
         self._handle(*events)
 
@@ -296,8 +298,8 @@ class Shell:
                 self._send([encode(effect.message)])
             case OpenWindow():
                 self._resolve(effect.request, None)
-            case MarkSessionFailed():
-                self._on_session_failed(effect.session, effect.trouble)
+            case MarkSessionFailed() | MarkUnrunnable():
+                self._on_session_news(effect)
             case _:
                 assert_never(effect)
 
@@ -320,3 +322,13 @@ class Shell:
 
 def _header(frames: Frames) -> Frame:
     return frames[0]
+
+
+def _refusal(batch: list[Frames]) -> str | None:
+    """Why the server listens to this client no more, where it says so in one of these messages."""
+    for frames in batch:
+        with contextlib.suppress(ProtocolViolation):
+            answer = answer_decoder.decode(_header(frames))
+            if isinstance(answer, Refusal):
+                return f"it dropped this client: {answer.reason}"
+    return None

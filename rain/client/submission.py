@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from rain.client.graph import KEPT, Columns, Constant
+from rain.client.graph import IS_KEPT, KEPT, Columns, Constant
 from rain.core.spec import TaskSpec
 from rain.protocol.client import (
     MAX_INLINE_CONSTANT,
@@ -22,9 +22,6 @@ from rain.protocol.client import (
 )
 from rain.protocol.codec import encode
 from rain.protocol.columns import column, pack
-
-#: Flags to "is kept", by `bytes.translate`.
-_IS_KEPT = bytes(1 if flags & KEPT else 0 for flags in range(256))
 
 #: What a task takes in the columns besides its arguments, and each of its inputs.
 _TASK_BYTES = 16
@@ -185,7 +182,7 @@ def _inline_bytes(constants: Iterable[Constant]) -> int:
 
 
 def _kept(flags: bytearray, begin: int, end: int) -> memoryview:
-    return pack("I", compress(range(begin, end), flags[begin:end].translate(_IS_KEPT)))
+    return pack("I", compress(range(begin, end), flags[begin:end].translate(IS_KEPT)))
 
 
 def _constant_columns(constants: dict[int, Constant]) -> dict[str, Any]:

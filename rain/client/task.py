@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, Unpack
 
 import msgspec
 
-from rain.client.active import get_active_session
+from rain.client.active import chosen_session
+from rain.client.arrays import ObjectArray, TaskArray
+from rain.client.numbers import expanded
 from rain.client.objects import DataObject, to_dataobj
 from rain.client.options import TaskOptions, settings_from
 from rain.client.ports import OutputsLike, checked_label, outputs_from
@@ -18,11 +20,12 @@ from rain.core.labeled import LabeledList
 from rain.core.spec import OutputSpec, TaskSpec
 
 if TYPE_CHECKING:
+    from rain.client.numbers import InputItem
     from rain.client.options import Settings
     from rain.client.session import Session
     from rain.data.instance import DataInstance
 
-    InputLike: TypeAlias = "DataObject | Task | tuple[str | None, DataObject | Task]"
+    InputLike: TypeAlias = "DataObject | Task | ObjectArray | TaskArray | tuple[str | None, DataObject | Task]"
 
 T = TypeVar("T", bound="Task")
 
@@ -43,7 +46,8 @@ class Task:
     _session: Session
     _number: int
     _first_output: int
-    _inputs: Sequence[DataObject]
+    #: Arrays among them are expanded when they are asked for.
+    _inputs: Sequence[InputItem]
     _input_labels: Sequence[str | None] | None
     #: Made when they are asked for.
     _outputs: LabeledList[DataObject] | None
@@ -83,20 +87,11 @@ class Task:
     ) -> None:
         """Makes the task in the graph. Raises RainException with nothing changed."""
         objects, labels = _labeled_inputs(inputs)
-        session = session or get_active_session()
+        session = chosen_session(session)
         session._check_open("added to")
-        spec = TaskSpec(
-            kind=kind,
-            name=settings.name,
-            outputs=outputs,
-            request=settings.request,
-            config=config,
-            retries=settings.retries,
-            priority=settings.priority,
-            timeout_s=settings.timeout_s,
-        )
         graph = session._graph
-        number, first_output = graph.add_task(graph.intern(spec), len(outputs), objects, args)
+        spec = graph.intern(spec_from(kind, outputs, settings, config=config))
+        number, first_output = graph.add_task(spec, len(outputs), objects, args)
         self._set(session, number, first_output, objects, labels)
 
     def _set(
@@ -104,7 +99,7 @@ class Task:
         session: Session,
         number: int,
         first_output: int,
-        inputs: Sequence[DataObject],
+        inputs: Sequence[InputItem],
         labels: Sequence[str | None] | None = None,
     ) -> None:
         self._session = session
@@ -153,7 +148,7 @@ class Task:
     @property
     def inputs(self) -> LabeledList[DataObject]:
         """The objects that it reads, by number or label."""
-        return LabeledList(self._inputs, self._input_labels)
+        return LabeledList(expanded(self._inputs), self._input_labels)
 
     @property
     def outputs(self) -> LabeledList[DataObject]:
@@ -227,12 +222,35 @@ class Task:
         return f"{self.id} '{name}'" if name else f"{self.id} ({self._spec.kind})"
 
 
-def _labeled_inputs(inputs: Sequence[Any]) -> tuple[list[DataObject], list[str | None] | None]:
-    objects: list[DataObject] = []
+def spec_from(
+    kind: str, outputs: tuple[OutputSpec, ...], settings: Settings, *, config: bytes = b"", body: bytes = b""
+) -> TaskSpec:
+    """The spec of a task that was told these settings."""
+    return TaskSpec(
+        kind=kind,
+        name=settings.name,
+        outputs=outputs,
+        request=settings.request,
+        config=config,
+        body=body,
+        retries=settings.retries,
+        priority=settings.priority,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _labeled_inputs(inputs: Sequence[Any]) -> tuple[list[InputItem], list[str | None] | None]:
+    objects: list[InputItem] = []
     labels: list[str | None] = []
     for item in inputs:
         is_pair = isinstance(item, tuple) and len(item) == 2
         label, value = item if is_pair else (None, item)
+        if isinstance(value, TaskArray):
+            value = value.output
+        if isinstance(value, ObjectArray) and label is None:
+            objects.append(value)
+            labels += [None] * len(value)
+            continue
         objects.append(to_dataobj(value))
         labels.append(checked_label(label, "input"))
     if not any(label is not None for label in labels):

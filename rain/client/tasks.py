@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, Unpack
 
+from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.execute import Execute
 from rain.client.objects import DataObject, to_dataobj
 from rain.client.options import TaskOptions, is_number, settings_from
@@ -27,16 +28,18 @@ class Concat(Task):
     __slots__ = ()
 
     def __init__(
-        self, *objects: DataObject | Task | Iterable[DataObject | Task], **options: Unpack[TaskOptions]
+        self,
+        *objects: DataObject | Task | TaskArray | ObjectArray | Iterable[DataObject | Task],
+        **options: Unpack[TaskOptions],
     ) -> None:
         items: Iterable[Any] = objects
-        if len(objects) == 1 and not isinstance(objects[0], DataObject | Task | str | bytes):
+        if len(objects) == 1 and not isinstance(objects[0], DataObject | Task | TaskArray | ObjectArray | str | bytes):
             if not isinstance(objects[0], Iterable):
                 raise RainException(f"Concat: expected data objects, found {objects[0]!r}")
             items = objects[0]
         self._build(
             Kind.CONCAT,
-            [to_dataobj(item) for item in items],
+            [item if isinstance(item, TaskArray | ObjectArray) else to_dataobj(item) for item in items],
             (OutputSpec(),),
             settings_from(options, "Concat"),
             session=options.get("session"),
@@ -56,6 +59,8 @@ class Load(Task):
         self, path: str | os.PathLike[str], output: str | Output | None = None, **options: Unpack[TaskOptions]
     ) -> None:
         outputs = outputs_from(1 if output is None else output)
+        if len(outputs) != 1:
+            raise RainException(f"Load: expected a label or an Output for the only output, found {output!r}")
         self._build(
             Kind.LOAD,
             (),

@@ -14,8 +14,8 @@ class SessionException(RainException):
 class TaskException(SessionException):
     """A task that failed or was cancelled; its facts are attributes.
 
-    Attributes: `task` (the client's handle where it is known, else None), `task_id` ("s1.t3"), `task_name`, `worker`
-    ("w2" or None), `attempt`, `remote_traceback` (the user's own frames, text), `debug` (the task's debug lines),
+    Attributes: `task` (the client's handle where it is known, else None), `task_id` ("s1.t3"), `task_name`, `index`
+    (its element of a task array, else None), `worker` ("w2" or None), `attempt`, `remote_traceback` (the user's own frames, text), `debug` (the task's debug lines),
     `stderr` (the end of it), `made_at` ("file.py:12", where the task was made). The original exception is `__cause__`
     where it could be carried.
     """
@@ -27,6 +27,7 @@ class TaskException(SessionException):
         task: object | None = None,
         task_id: str | None = None,
         task_name: str | None = None,
+        index: int | None = None,
         worker: str | None = None,
         attempt: int = 0,
         remote_traceback: str = "",
@@ -38,6 +39,7 @@ class TaskException(SessionException):
         self.task = task
         self.task_id = task_id
         self.task_name = task_name
+        self.index = index
         self.worker = worker
         self.attempt = attempt
         self.remote_traceback = remote_traceback

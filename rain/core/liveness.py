@@ -10,6 +10,9 @@ HEARTBEAT_S = 2.0
 SUSPECT_AFTER_S = 6.0
 #: After this silence a peer is given up.
 DEAD_AFTER_S = 20.0
+#: The same for clients, whose program may keep Rain's thread from speaking (a call that holds the interpreter's lock).
+#: One whose machine or process is gone is noticed sooner: its connection ends, and the transport has heartbeats, too.
+CLIENT_DEAD_AFTER_S = 300.0
 
 
 class Tick(msgspec.Struct, frozen=True):

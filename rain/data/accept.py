@@ -8,11 +8,13 @@ from rain.core.content import settled_type
 from rain.data.instance import DataInstance
 
 
-def accept_input(instance: DataInstance, content_type: str | None, load: bool) -> Any:
+def accept_input(instance: DataInstance | list[DataInstance], content_type: str | None, load: bool) -> Any:
     """The input as the parameter wants it: of this type or a subtype (one without a type is taken as it), or its value.
 
-    Raises RainException where the input is of another type, or cannot be decoded.
+    Of a list each one. Raises RainException where the input is of another type, or cannot be decoded.
     """
+    if isinstance(instance, list):
+        return [accept_input(each, content_type, load) for each in instance]
     settled = settled_type(content_type, instance.content_type)
     if settled != instance.content_type:
         instance = _retyped(instance, settled)

@@ -9,12 +9,12 @@ from types import GeneratorType
 from typing import Any
 
 from rain.core.errors import RainException
-from rain.data.load import input_at
+from rain.data.load import input_at, input_at_each
 from rain.data.pickling import PROTOCOL, ShippingPickler
 
-#: Says which input of the task a value is, None for a value that is none. It is asked for everything but plain values,
-#: may be asked about one value repeatedly, and must answer alike then.
-IsReference = Callable[[object], "int | None"]
+#: Says which input of the task a value is; of a list of inputs the first and how many; None for any other value. It is
+#: asked for everything but plain values, may be asked about one value repeatedly, and must answer alike then.
+IsReference = Callable[[object], "int | tuple[int, int] | None"]
 
 #: Exact types that contain nothing: no data object can hide in them, and the standard pickler is all they need.
 _ATOMS = frozenset({int, str, float, bool, bytes, complex, type(None)})
@@ -66,8 +66,10 @@ class _CallPickler(ShippingPickler):
     def reducer_override(self, obj: Any) -> Any:
         """Called by the C pickler for everything but plain builtin values."""
         position = self._is_reference(obj)
-        if position is not None:
+        if isinstance(position, int):
             return input_at, (position,)
+        if position is not None:
+            return input_at_each, position
         if type(obj) is GeneratorType:
             # Its frame cannot travel, what it yields can: it arrives as an iterator over the same values.
             return iter, (list(obj),)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
+from rain.core.errors import RainException
+
 
 def log_folder() -> Path:
     """`$XDG_STATE_HOME/rain/logs`; not made yet."""
@@ -14,12 +16,15 @@ def log_folder() -> Path:
 
 
 def log_file(folder: Path, role: str) -> Path:
-    """A new name for the log of a program that is about to start."""
+    """A new name for the log of a program that is about to start. Raises RainException where it cannot be."""
     stem = f"{role}-{os.getpid()}"
     number = 1
     while (folder / f"{stem}-{number}.log").exists():
         number += 1
     path = folder / f"{stem}-{number}.log"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise RainException(f"cannot write the log {path}: {error.strerror}. Name another folder: --logdir") from error
     return path

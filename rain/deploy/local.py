@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
+import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -13,6 +12,9 @@ from rain.core.errors import RainException
 from rain.deploy.capacity import detect_cpus
 from rain.deploy.folders import log_file
 from rain.deploy.program import ChildProgram
+from rain.wire.access import sweep_stale
+from rain.wire.owned_directory import new_owned_directory, sweep_owned, temporary_base
+from rain.wire.runtime_directory import runtime_directory
 
 
 class LocalCluster:
@@ -23,11 +25,10 @@ class LocalCluster:
     """
 
     def __init__(self, workers: int = 1, cpus: int | None = None) -> None:
-        if workers < 1:
-            raise RainException(f"a local cluster needs at least one worker, found workers={workers}")
-        if cpus is not None and cpus < 1:
-            raise RainException(f"a worker needs at least one cpu, found cpus={cpus}")
-        self._logs = tempfile.TemporaryDirectory(prefix="rain-local-", ignore_cleanup_errors=True)
+        _check_count(workers, f"a local cluster needs at least one worker, found workers={workers!r}")
+        if cpus is not None:
+            _check_count(cpus, f"a worker needs at least one cpu, found cpus={cpus!r}")
+        self._logs = new_owned_directory("local", temporary_base())
         self._pid = os.getpid()
         self._workers: list[ChildProgram] = []
         self._server: ChildProgram | None = None
@@ -51,6 +52,8 @@ class LocalCluster:
         """Start one more worker, with as many cpus as the others unless told otherwise; returns when it is ready."""
         if self._server is None:
             raise RainException("this cluster was stopped: start another with `rain.local()`")
+        if cpus is not None:
+            _check_count(cpus, f"a worker needs at least one cpu, found cpus={cpus!r}")
         worker = self._start(self._worker_config(cpus or self._cpus))
         self._workers.append(worker)
         worker.wait_ready()
@@ -79,8 +82,10 @@ class LocalCluster:
             program.wait_ended()
         self._server = None
         self._workers.clear()
-        with contextlib.suppress(OSError):
-            self._logs.cleanup()
+        shutil.rmtree(self._logs, ignore_errors=True)
+        # What a server that was killed could not remove itself.
+        sweep_stale(runtime_directory())
+        sweep_owned(temporary_base())
 
     def __enter__(self) -> LocalCluster:
         return self
@@ -92,7 +97,12 @@ class LocalCluster:
 
     def _start(self, config: ServerConfig | WorkerConfig) -> ChildProgram:
         role = "server" if isinstance(config, ServerConfig) else "worker"
-        return ChildProgram(config, embedded=True, log=log_file(Path(self._logs.name), role))
+        return ChildProgram(config, embedded=True, log=log_file(self._logs, role))
 
     def _worker_config(self, cpus: int) -> WorkerConfig:
         return WorkerConfig(server_port=self.port, access=self._worker_access, cpus=cpus)
+
+
+def _check_count(value: object, complaint: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RainException(complaint)

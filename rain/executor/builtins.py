@@ -88,6 +88,8 @@ class StoreRunner(_Builtin):
         temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
         if target.is_dir():
             raise AttemptFailed(f"cannot write {str(target)!r} on the worker: it is a folder; name a file in it.")
+        if task.inputs[0].path is not None:
+            os.stat(task.inputs[0].path)  # an input that is gone has nothing to do with the target
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

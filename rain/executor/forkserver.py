@@ -23,8 +23,8 @@ from typing import assert_never
 
 import msgspec
 
+from rain.deploy.process_tree import become_subreaper, children, kill_trees
 from rain.executor.process import Folders, run_executor
-from rain.executor.process_tree import become_subreaper, children, kill_trees
 from rain.executor.workplace import remove_tree
 from rain.protocol.codec import encode
 from rain.protocol.executor import Exited, Fork, ForkCounts, Forked, Kill, to_forkserver_decoder

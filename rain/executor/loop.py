@@ -9,6 +9,7 @@ from typing import assert_never
 import msgspec
 
 from rain.core.failure import Cause, Failure
+from rain.core.ids import object_name
 from rain.core.kinds import Kind
 from rain.data.exceptions import failure_of, plain_text
 from rain.executor.attempt_failed import AttemptFailed
@@ -112,7 +113,7 @@ class ExecutorLoop:
             outputs = runner.run(task)
         # The user's code: SystemExit, KeyboardInterrupt and whatever else it raises fail this task only.
         except BaseException as error:
-            failure = self._failure(error, runner)
+            failure = self._failure(error, runner, task)
         ended = time.perf_counter_ns()
         counts[1] += 1
         if os.getpid() != self._pid:
@@ -148,10 +149,15 @@ class ExecutorLoop:
         except (ValueError, msgspec.MsgspecError) as error:
             return _Refusing(f"this worker cannot run tasks of kind '{given.spec.kind}': {error}")
 
-    def _failure(self, error: BaseException, runner: Runner) -> Failure:
+    def _failure(self, error: BaseException, runner: Runner, task: RunTask) -> Failure:
         debug = runner.notes.debug if runner.notes is not None else ""
         if isinstance(error, AttemptFailed):
             return Failure(cause=Cause.TASK, message=plain_text(str(error)), stderr=error.stderr, debug=debug)
+        for given in task.inputs:
+            if given.path is not None and not os.path.exists(given.path):
+                # Another task spoilt it, so it was removed: this one is not to blame.
+                text = f"{object_name(self._session, given.object)}, an input, is not on the worker any more."
+                return Failure(cause=Cause.INPUT, message=text, debug=debug)
         return failure_of(error, stderr=self._surroundings.output.error_tail(), debug=debug)
 
 

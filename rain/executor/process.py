@@ -12,8 +12,8 @@ import socket
 import sys
 from pathlib import Path
 
+from rain.deploy.process_tree import become_subreaper, die_with_parent
 from rain.executor.loop import ExecutorLoop
-from rain.executor.process_tree import become_subreaper, die_with_parent
 from rain.executor.results import ResultStore
 from rain.executor.runner import Surroundings
 from rain.executor.workplace import CapturedOutput, CurrentFolder

@@ -11,8 +11,8 @@ import msgspec
 from rain.core.errors import RainException
 from rain.core.kinds import ExecuteArgs, InputWord, OutputWord
 from rain.core.spec import OutputSpec, TaskSpec
+from rain.deploy.process_tree import children, kill_new_children
 from rain.executor.attempt_failed import AttemptFailed
-from rain.executor.process_tree import children, kill_new_children
 from rain.executor.program_files import ProgramFolder
 from rain.executor.runner import Notes, Surroundings
 from rain.executor.shares import with_share
@@ -20,8 +20,8 @@ from rain.protocol.executor import Produced, RunTask
 
 _args_decoder = msgspec.msgpack.Decoder(ExecuteArgs)
 
-#: Python ignores these; a program expects them to end it.
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+#: Python ignores some, and a Python task that ran before may have ignored others; a program expects none of that.
+_DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 #: How much of a command, and of its standard error, stands in a message; `Failure.stderr` has more of the latter.
 _MAX_COMMAND = 80
@@ -67,8 +67,11 @@ class ProgramRunner:
         if len(shown) > _MAX_COMMAND:
             shown = shown[: _MAX_COMMAND - 1] + "…"
         status = self._wait_for(words, shown, folder, args)
+        # Whatever became of the program: others read the same files.
+        complaint = folder.remove_changed_inputs(shown)
         _check_status(shown, status, folder)
-        folder.check_inputs(shown)
+        if complaint is not None:
+            raise AttemptFailed(complaint)
         return tuple(
             self._collect(folder, output, task.first_output + number, names[number])
             for number, output in enumerate(outputs)
@@ -82,6 +85,7 @@ class ProgramRunner:
 
     def _wait_for(self, words: list[str], shown: str, folder: ProgramFolder, args: ExecuteArgs) -> int:
         """Runs the program to its end, and ends what it leaves; returns what `waitpid` says."""
+        _undo_python_tasks()
         env = self._environment(folder, dict(args.env))
         stdin = folder.stdin(args.stdin)
         # `posix_spawn` starts a program faster than a fork does, but cannot change folders.
@@ -114,6 +118,15 @@ class ProgramRunner:
         # Not `os.environ`: Python tasks that ran here before may have changed it.
         environment = with_share(self._surroundings.environment, self._spec.request)
         return {**environment, "PWD": folder.path, **added}
+
+
+def _undo_python_tasks() -> None:
+    """What a Python task that ran here before may have left, and a program would inherit or we rely on."""
+    os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
+        # Ignored, it would have the kernel throw the program's status away.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _spelled(word: object, folder: ProgramFolder, names: list[str]) -> str:

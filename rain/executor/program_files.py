@@ -96,8 +96,9 @@ class ProgramFolder:
         except FileNotFoundError:
             return ""
 
-    def check_inputs(self, program: str) -> None:
-        """Raises AttemptFailed where the program wrote to an input, which is the store's own file."""
+    def remove_changed_inputs(self, program: str) -> str | None:
+        """Removes inputs, which are the store's own files, that the program wrote to; what to tell about the last."""
+        complaint = None
         for position, before in self._linked.values():
             path = self._inputs[position].path or ""
             try:
@@ -109,12 +110,13 @@ class ProgramFolder:
                 # Nobody may read it any more.
                 os.unlink(path)
                 names = [name for name, word in self._placed.items() if word.input == position]
-                raise AttemptFailed(
+                complaint = (
                     f"program '{program}' changed its input {', '.join(map(repr, names))}. Inputs are shared with "
                     "other tasks and must not be written to; Input(write=True) gives the program a copy of its own."
                 )
-            if after.st_mode != before.st_mode:
+            elif after.st_mode != before.st_mode:
                 os.chmod(path, stat.S_IMODE(before.st_mode))
+        return complaint
 
     def collect(self, store: ResultStore, session: int, obj: int, output: OutputSpec, name: str) -> Produced:
         """Moves what the program left at `name`, relative to the folder, into the store."""
@@ -137,13 +139,18 @@ class ProgramFolder:
             raise AttemptFailed(f"output {label} is a folder, a file was expected.")
         if not stat.S_ISREG(found.st_mode):
             raise AttemptFailed(f"output {label} is a device, pipe or socket, a regular file was expected.")
-        # The program may have left it unreadable.
-        os.chmod(real, 0o600)
+        if found.st_nlink == 1:
+            # The program may have left it unreadable.
+            os.chmod(real, 0o600)
         return store.move_file(session, obj, real, output.content_type)
 
     def clear(self) -> None:
         """Removes everything that the program left."""
-        if set(os.listdir(self._root)) <= _REUSED and _may_stay(self.stream(1)) and _may_stay(self.stream(2)):
+        try:
+            found = set(os.listdir(self._root))
+        except FileNotFoundError:
+            return  # the program took it away; the next one gets it anew
+        if found <= _REUSED and _may_stay(self.stream(1)) and _may_stay(self.stream(2)):
             empty_folder(self.path)
         else:
             empty_folder(self._root)

@@ -52,12 +52,18 @@ class ResultStore:
 
     def move_file(self, session: int, obj: int, source: str, content_type: str | None) -> Produced:
         """The output with the bytes of a file that is the task's own, which is moved, or read where small."""
-        size = os.stat(source).st_size
+        status = os.stat(source)
+        size = status.st_size
         if size <= MAX_PIPE_RESULT:
             with open(source, "rb") as file:
                 data = file.read()
             os.unlink(source)
             return Produced(len(data), content_type, data)
+        if status.st_nlink > 1:
+            # It has a name elsewhere, too: it is not ours to move and write-protect, and others may write to it.
+            copied = self.concatenate(session, obj, [source], content_type)
+            os.unlink(source)
+            return copied
         path, temporary = self._paths(session, obj)
         try:
             os.rename(source, temporary)

@@ -25,6 +25,7 @@ class CurrentFolder:
 
     def restore(self) -> None:
         """To be called after every task; one `stat` where the task left everything as it was."""
+        os.umask(0o077)
         try:
             found = os.stat(".")
             if (found.st_mtime_ns, found.st_ino, found.st_nlink, found.st_mode) == self._expected:
@@ -37,7 +38,10 @@ class CurrentFolder:
 
     def enter(self) -> None:
         """Makes it the current one again, after a task that ran elsewhere."""
-        os.chdir(self.path)
+        try:
+            os.chdir(self.path)
+        except OSError:
+            self.restore()  # the task took it away
 
     def _settle(self) -> None:
         os.chdir(self.path)
@@ -89,7 +93,7 @@ def empty_folder(path: str) -> None:
         remove_tree(path)
     except FileNotFoundError:
         pass
-    os.mkdir(path, 0o700)
+    os.makedirs(path, 0o700)
 
 
 def remove_tree(path: str) -> None:
@@ -103,8 +107,11 @@ def remove_tree(path: str) -> None:
     except FileNotFoundError:
         return
     except PermissionError:
-        for folder, _, _ in os.walk(path):
-            os.chmod(folder, 0o700)
+        for folder, names, _ in os.walk(path):
+            # Before the walk goes into them.
+            for name in names:
+                if not os.path.islink(f"{folder}/{name}"):
+                    os.chmod(f"{folder}/{name}", 0o700)
         shutil.rmtree(path, ignore_errors=True)
 
 

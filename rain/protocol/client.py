@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
+from rain.core.note import TaskNote
 from rain.core.resources import Offer
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import MessageDecoder
@@ -20,6 +21,8 @@ MAX_TASKS_PER_PART = 1 << 22
 MAX_PART_BYTES = 16 << 20
 #: Constants up to this size travel inside the submit; larger ones are uploaded before it, in chunks.
 MAX_INLINE_CONSTANT = 64 << 10
+#: The states of tasks as clients see them.
+TASK_STATE_NAMES = ("waiting", "running", "finished", "failed", "cancelled")
 #: Size of an upload's chunks.
 UPLOAD_CHUNK_BYTES = 1 << 20
 
@@ -93,6 +96,10 @@ class Submit(msgspec.Struct, frozen=True, tag="submit", kw_only=True):
     constant_type: Column = EMPTY
     content_types: tuple[str | None, ...] = ()
 
+    #: What users attached (JSON), where they did: (number of the task, `spec.user`), (number of the object, likewise).
+    task_users: tuple[tuple[int, bytes], ...] = ()
+    object_users: tuple[tuple[int, bytes], ...] = ()
+
 
 class Unkeep(msgspec.Struct, frozen=True, tag="unkeep"):
     """The client no longer wants these objects (u32 each)."""
@@ -134,6 +141,8 @@ class QueryTasks(msgspec.Struct, frozen=True, tag="query_tasks"):
     request: int
     session: int
     tasks: Column
+    #: Nothing but the states is wanted, as a column.
+    states_only: bool = False
 
 
 class QueryObjects(msgspec.Struct, frozen=True, tag="query_objects"):
@@ -211,6 +220,13 @@ class SessionFailed(msgspec.Struct, frozen=True, tag="session_failed"):
     failure: Failure | None = None
 
 
+class Unrunnable(msgspec.Struct, frozen=True, tag="unrunnable"):
+    """Ready tasks of a session need a worker that is not there; an empty reason: that is over."""
+
+    session: int
+    reason: str
+
+
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """How many tasks of a session are done (finished, failed or cancelled); opens the client's submit window."""
 
@@ -252,13 +268,16 @@ class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
     duration_us: int | None
     start_time: float | None
     failure: Failure | None
+    note: TaskNote | None = None
 
 
 class TaskNews(msgspec.Struct, frozen=True, tag="task_news"):
-    """In the order of the request."""
+    """In the order of the request: `tasks`, or `states` where only these were asked for."""
 
     request: int
-    tasks: tuple[TaskInfo, ...]
+    tasks: tuple[TaskInfo, ...] = ()
+    #: u8 each: index into `TASK_STATE_NAMES`; what depends on a failed task has failed with it.
+    states: Column = EMPTY
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -267,6 +286,10 @@ class ObjectInfo(msgspec.Struct, frozen=True, array_like=True):
     state: str
     size: int | None
     content_type: str | None
+    #: JSON of `info.user`; empty where there is none.
+    user: bytes = b""
+    #: Why it was never made, where its task failed or was cancelled.
+    error: str | None = None
 
 
 class ObjectNews(msgspec.Struct, frozen=True, tag="object_news"):
@@ -335,6 +358,7 @@ ToClient = (
     WaitDone
     | Located
     | Progress
+    | Unrunnable
     | SessionOpened
     | Ack
     | RequestFailed

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from rain.core.errors import ProtocolViolation
+from rain.core.errors import ProtocolViolation, RainException
 
 T = TypeVar("T")
 
@@ -14,8 +14,14 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """The msgpack bytes of a message; columns are copied once, as they are."""
-    return _encoder.encode(message)
+    """The msgpack bytes of a message; columns are copied once, as they are.
+
+    Raises RainException for a text with lone surrogates, such as a file name that is not UTF-8.
+    """
+    try:
+        return _encoder.encode(message)
+    except UnicodeEncodeError as error:
+        raise RainException(f"{error.object!r} is no Unicode text ({error.reason}): names and paths must be") from None
 
 
 class MessageDecoder(Generic[T]):

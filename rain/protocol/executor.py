@@ -26,6 +26,8 @@ class RunInput(msgspec.Struct, frozen=True, array_like=True):
     content_type: str | None
     data: bytes | None
     path: str | None
+    #: JSON of the object's `info.user`; empty where there is none.
+    user: bytes = b""
 
 
 class RunTask(msgspec.Struct, frozen=True, array_like=True):
@@ -37,6 +39,10 @@ class RunTask(msgspec.Struct, frozen=True, array_like=True):
     first_output: int
     args: bytes
     inputs: tuple[RunInput, ...]
+    #: JSON of `spec.user`; empty where there is none.
+    user: bytes = b""
+    #: Indices of the gpus that are the task's own while it runs.
+    gpus: tuple[int, ...] = ()
 
 
 class RunSpec(msgspec.Struct, frozen=True, array_like=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
+from rain.core.note import TaskNote
 from rain.core.spec import TaskSpec
 from rain.protocol.client import Peer
 from rain.protocol.codec import MessageDecoder
@@ -60,6 +61,9 @@ class Compute(msgspec.Struct, frozen=True, tag="compute", kw_only=True):
     source_types: tuple[str | None, ...] = ()
     #: Data endpoints of holders that this worker was not told before.
     peers: tuple[Peer, ...] = ()
+    #: What users attached (JSON), where they did: (position of the task, its `spec.user`), (input, its `info.user`).
+    task_users: tuple[tuple[int, bytes], ...] = ()
+    object_users: tuple[tuple[int, bytes], ...] = ()
 
 
 class Drop(msgspec.Struct, frozen=True, tag="drop"):
@@ -113,6 +117,10 @@ class Done(msgspec.Struct, frozen=True, tag="done", kw_only=True):
     data: Column = EMPTY
     #: Content types that tasks set: (position among the outputs of this message, type).
     content_types: tuple[tuple[int, str], ...] = ()
+    #: Notes of the tasks that left any: (position among the tasks of this message, note).
+    notes: tuple[tuple[int, TaskNote], ...] = ()
+    #: JSON of `info.user` of outputs that have one: (position among the outputs of this message, JSON).
+    object_users: tuple[tuple[int, bytes], ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -122,6 +130,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     task: int
     attempt: int
     failure: Failure
+    note: TaskNote | None = None
 
 
 class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
@@ -142,7 +151,10 @@ class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
 
 
 class Fetched(msgspec.Struct, frozen=True, tag="fetched"):
-    """The worker now also holds these objects (u32 each), which it fetched; a `Drop` of those not needed answers."""
+    """The worker now also holds these objects (u32 each); a `Drop` of those not needed answers.
+
+    It fetched them, or had them already when they were named to be fetched.
+    """
 
     session: int
     objects: Column

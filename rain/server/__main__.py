@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 
 import msgspec
 
 from rain.core.config import ServerConfig, StartFailed
 from rain.core.errors import RainException
+from rain.deploy.secrecy import allow_connections, keep_secrets
 from rain.deploy.starter import Starter
 from rain.server.program import serve
 
 
 def run(config: ServerConfig) -> int:
     """Run a server until it is told to end; the exit code: 0, or 1 when it could not start."""
-    # Nothing that a server writes is for anybody else's eyes.
-    os.umask(0o077)
+    keep_secrets()
+    allow_connections()
     starter = Starter(config.ready_fd)
     try:
         asyncio.run(serve(config, starter))

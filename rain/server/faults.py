@@ -36,6 +36,10 @@ class Faults:
         self._log(f"the machine failed on: {_line(events)}")
         self.remember(events)
 
+    def message_failed(self) -> None:
+        """The bytes of a message could not be taken, although nothing is known to be wrong with them."""
+        self._log("a message could not be taken")
+
     def effect_failed(self, effect: Effect) -> None:
         """An effect could not be carried out."""
         self._log(f"an effect failed: {type(effect).__name__}")

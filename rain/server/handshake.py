@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
 
 import msgspec
 
 from rain.core.errors import ProtocolViolation
+from rain.core.resources import UNIT
 from rain.core.version import VERSION
 from rain.protocol.hello import PROTOCOL_VERSION, Hello, Versions, WorkerHello, hello_decoder
+from rain.wire.access import KEY_PATTERN
 
+#: The longest name of a host.
+_MAX_HOST = 255
+#: The same as of the keys in access files.
+_KEY = re.compile(KEY_PATTERN)
+#: In units of an `Offer`; more than any machine has.
+_MAX_AMOUNT = 1 << 60
 _HELLO_OF_ROLE = {"worker": "worker", "client": "client", "monitor": "client"}
 
 
@@ -57,7 +66,23 @@ def read_hello(data: bytes | memoryview, role: str, own: Versions) -> Hello:
         )
     if role != "monitor":
         _check_versions(hello, said, own)
+    if isinstance(hello, WorkerHello):
+        _check_worker(hello)
     return hello
+
+
+def _check_worker(hello: WorkerHello) -> None:
+    """Everybody who fetches from this worker is told its address, and the scheduler counts with its offer."""
+    if not 0 < len(hello.data_host) <= _MAX_HOST or not 0 < hello.data_port < 1 << 16:
+        raise Refused(f"{hello.data_host[:_MAX_HOST]!r}:{hello.data_port} is no address to fetch data from")
+    if _KEY.fullmatch(hello.data_key) is None:
+        raise Refused("its data key is no public key: 40 characters of Z85 are expected")
+    offer = hello.offer
+    amounts = (offer.gpus, offer.memory_bytes, *(amount for _, amount in offer.named))
+    if offer.cpus < UNIT or max(offer.cpus, *amounts) > _MAX_AMOUNT or min(amounts) < 0:
+        raise Refused("it has to offer at least one cpu, and of other resources amounts of zero or more")
+    if len({name for name, _ in offer.named}) != len(offer.named):
+        raise Refused("it names a resource twice")
 
 
 def _check_protocol(data: bytes | memoryview, own: Versions) -> None:

@@ -34,7 +34,7 @@ _log = logging.getLogger("rain.server")
 
 Frame = bytes | memoryview
 
-_OUR_MISTAKE = "the server made a mistake of its own; its log says more. Please report it"
+OUR_MISTAKE = "the server made a mistake of its own; its log says more. Please report it"
 
 
 class Transport(Protocol):
@@ -94,14 +94,14 @@ class Outgoing:
             if isinstance(thing, ClientSaid):
                 request = getattr(message, "request", None)
                 if request is not None:
-                    self._send(self._members.client(thing.client), RequestFailed(request, _OUR_MISTAKE))
+                    self._send(self._members.client(thing.client), RequestFailed(request, OUR_MISTAKE))
             message = getattr(message, "compute", message)
             session = getattr(message, "session", None)
             if isinstance(session, int):
                 sessions[session] = None
         for session in sessions:
             for client in self._stash.owners(session):
-                self._send(self._members.client(client), SessionFailed(session, _OUR_MISTAKE))
+                self._send(self._members.client(client), SessionFailed(session, OUR_MISTAKE))
 
     def _tell_client(self, client: int, message: ToClient) -> None:
         if isinstance(message, SessionOpened):

@@ -30,10 +30,13 @@ from rain.server.machine.events import (
     WorkerSaid,
 )
 from rain.server.members import Member, Members, Standing
-from rain.server.outgoing import Frame, Outgoing, Transport
+from rain.server.outgoing import OUR_MISTAKE, Frame, Outgoing, Transport
 from rain.server.stash import Stash, StashRefusal
 
 _log = logging.getLogger("rain.server")
+
+#: Ticks come several times a second; after a pause of this length the server was kept from its work.
+AWAY_AFTER_S = 3.0
 
 
 class Machine(Protocol):
@@ -72,6 +75,9 @@ class ServerShell:
         self._outgoing = Outgoing(self._members, stash, transport, on_terminate)
         #: Our own mistakes, counted and logged.
         self.faults = Faults()
+        self._seen_s: float | None = None
+        #: How long this process was kept from its work, in all; see `_now`.
+        self._away_s = 0.0
 
     def batch(self, batch: Sequence[tuple[bytes, str, Sequence[Frame]]]) -> None:
         """Messages with their senders and the senders' roles, as the control endpoint received them in one turn."""
@@ -84,6 +90,9 @@ class ServerShell:
                 self._read(peer, role, frames, events)
             except ProtocolViolation as violation:
                 self._dismiss(peer, str(violation), events)
+            except Exception:  # our own mistake with this message: the others of the batch are heard all the same
+                self.faults.message_failed()
+                self._dismiss(peer, OUR_MISTAKE, events)
         self._step(events)
 
     def gone(self, peer: bytes) -> None:
@@ -93,7 +102,7 @@ class ServerShell:
         self._step(events)
 
     def tick(self) -> None:
-        """Time passed."""
+        """Time passed; to be called several times a second."""
         self._step([Tick()])
 
     def stop_workers(self) -> None:
@@ -182,7 +191,7 @@ class ServerShell:
         if not events:
             return
         try:
-            effects = self._machine.handle(events, self._clock())
+            effects = self._machine.handle(events, self._now())
         except Exception:  # our own mistake: everybody is served on, and the sessions it touched are told
             self.faults.machine_failed(events)
             self._outgoing.tell_touched(events)
@@ -194,6 +203,19 @@ class ServerShell:
             except Exception:  # our own mistake, too
                 self.faults.effect_failed(effect)
                 self._outgoing.tell_touched([effect])
+
+    def _now(self) -> float:
+        """The machine's time: it stands still while the server is kept from its work.
+
+        Meanwhile the server asks nobody whether they are there, so their silence means nothing.
+        """
+        clock_s = self._clock()
+        away_s = 0.0 if self._seen_s is None else clock_s - self._seen_s
+        if away_s > AWAY_AFTER_S:
+            _log.warning("nothing was heard or said for %.1f s: this machine is overloaded, or was suspended", away_s)
+            self._away_s += away_s
+        self._seen_s = clock_s
+        return clock_s - self._away_s
 
 
 def _only(frames: Sequence[Frame]) -> Frame:

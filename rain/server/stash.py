@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from rain.core.errors import InvariantViolation, ProtocolViolation
-from rain.core.ids import object_name, session_name, task_name
+from rain.core.ids import MAX_ID, object_name, session_name, task_name
 from rain.protocol.client import MAX_TASKS_PER_PART, Submit, Upload
 from rain.protocol.columns import Column, check_below, check_total, unpack
 from rain.server.arguments import Arguments
@@ -113,8 +113,11 @@ class Stash:
         room = self._room_of(client, submit.session)
         if room is None:
             return
-        if submit.n_tasks > MAX_TASKS_PER_PART:
-            raise ProtocolViolation(f"submit: {submit.n_tasks} tasks in one part, at most {MAX_TASKS_PER_PART}")
+        if not 0 <= submit.n_tasks <= MAX_TASKS_PER_PART or not 0 <= submit.first_task <= MAX_ID - submit.n_tasks:
+            raise ProtocolViolation(
+                f"submit: {submit.n_tasks} tasks from number {submit.first_task}; at most {MAX_TASKS_PER_PART} are in "
+                f"one part, numbered below {MAX_ID}"
+            )
         constants = _Constants(submit)
         for obj, size in constants.uploaded():
             if room.uploads.size(obj) != size:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from rain.core.errors import ProtocolViolation
-from rain.core.ids import object_name
+from rain.core.ids import MAX_ID, object_name
 from rain.protocol.client import UPLOAD_CHUNK_BYTES, Upload
 
 
@@ -53,6 +53,8 @@ class Uploads:
 
     def check(self, chunk: Upload, length: int) -> None:
         """Raises ProtocolViolation unless the chunk is the next one of its object and lies within its size."""
+        if not 0 <= chunk.object < MAX_ID:
+            raise ProtocolViolation(f"upload: numbers of objects are below {MAX_ID}, found {chunk.object}")
         known = self._unfinished.get(chunk.object)
         expected = _Unfinished(chunk.total) if known is None else known
         if chunk.total != expected.total or chunk.total < 0:

@@ -6,6 +6,7 @@ port (see `find_access`). A worker's file holds no client keys, so a worker's ho
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -27,7 +28,8 @@ _MAX_BYTES = 64 * 1024
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Key = Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{{}}@%$#]{{{KEY_LENGTH}}}$")]
+KEY_PATTERN = rf"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{{}}@%$#]{{{KEY_LENGTH}}}$"
+Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN)]
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,8 @@ def read_access(path: Path) -> Access:
     except FileNotFoundError:
         raise RainException(f"There is no access file {path}.") from None
     except OSError as error:
-        reason = "it is a symbolic link" if path.is_symlink() else error.strerror
+        # O_NOFOLLOW tells so; the path itself may lie where we cannot look.
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise RainException(f"Cannot read the access file {path}: {reason}. Give the file itself.") from None
     with os.fdopen(descriptor, "rb") as file:
         _check_private_file(path, os.fstat(descriptor))

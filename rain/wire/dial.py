@@ -55,7 +55,11 @@ class Dial:
         self._ended = False
         self._closed = False
         self.socket: Socket = context.socket(zmq.DEALER)
-        client_options(self.socket, keypair, server_key)
+        try:
+            client_options(self.socket, keypair, server_key)
+        except BaseException:
+            self.socket.close(linger=0)
+            raise
         transport_options(self.socket, limits)
         events = 0
         for event in _OUTCOMES:

@@ -178,7 +178,7 @@ def _read(stored: Stored, offset: int, length: int) -> bytes | None:
     if isinstance(stored.data, bytes):
         return stored.data[offset : offset + length]
     try:
-        fd = os.open(stored.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(stored.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             data = os.pread(fd, length, offset)
         finally:

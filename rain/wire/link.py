@@ -67,7 +67,10 @@ class Link:
         link = cls(on_batch, on_lost, limits)
         while True:
             started = time.monotonic()
-            dial = Dial(context, keypair, server_key, limits, link._ended)
+            try:
+                dial = Dial(context, keypair, server_key, limits, link._ended)
+            except (zmq.ZMQError, ValueError) as error:
+                raise RainException(f"Cannot connect to {host}:{port} with the keys in {access}: {error}") from None
             outcome = await _open(dial, address, port, max(0.01, deadline - started))
             if outcome is Outcome.ACCEPTED:
                 link._start(dial)

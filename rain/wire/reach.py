@@ -33,7 +33,8 @@ async def _addresses(host: str, port: int) -> list[_Address]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=sockets.SOCK_STREAM)
-    except OSError as error:
+    # ValueError: text that is no name at all, such as an empty label.
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RainException(
             f"Cannot connect to {host}:{port}: this machine knows no address of {host!r} ({reason}). "

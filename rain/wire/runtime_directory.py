@@ -51,7 +51,7 @@ def check_private(path: Path) -> Path:
     if status.st_uid != os.getuid():
         raise RainException(
             f"{path} belongs to user {status.st_uid}, not to you ({os.getuid()}). Rain keeps keys there. "
-            "Remove it, or set XDG_RUNTIME_DIR to a folder of your own."
+            "Remove it, or set XDG_RUNTIME_DIR and TMPDIR to folders of your own."
         )
     if status.st_mode & 0o077:
         raise RainException(

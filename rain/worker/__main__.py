@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import msgspec
 
 from rain.core.config import WorkerConfig
+from rain.deploy.secrecy import keep_secrets
 from rain.worker.program import run_worker
 
 
 def run(config: WorkerConfig) -> int:
     """Runs a worker until it is told to end; the exit code: 0, or 1 when it could not start or lost its server."""
-    # Nothing that a worker writes is for anybody else's eyes.
-    os.umask(0o077)
+    keep_secrets()
     return run_worker(config)
 
 

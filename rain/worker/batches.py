@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 
 from rain.core.errors import InvariantViolation
 from rain.core.failure import Cause, Failure
 from rain.core.ids import object_name
 from rain.protocol.executor import Produced, Report, Run, RunInput, RunSpec, RunTask, TaskDone, TaskFailed
+from rain.wire.holder import Stored
 from rain.worker.machine.effects import QueuedTask, RunBatch
 from rain.worker.machine.events import ExecutorReported
+from rain.worker.plausible import MAX_TYPE_LENGTH, plausible_done, plausible_failed
 from rain.worker.store import ObjectStore
+
+_log = logging.getLogger("rain.worker.batches")
 
 #: Small inputs of one task beyond this are passed as files.
 MAX_TASK_INPUT_BYTES = 8 << 20
@@ -21,9 +26,13 @@ MAX_RUN_BYTES = 8 << 20
 class Batches:
     """Knows, of every task that an executor was given and did not report, where its outputs and inputs are."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, on_damage: Callable[[int, list[int]], None]) -> None:
+        """`on_damage(session, objects)` hears of objects that a task spoilt for all others."""
         self._store = store
+        self._on_damage = on_damage
         self._given: dict[int, dict[tuple[int, int], QueuedTask]] = {}
+        #: Inputs of tasks that did not end well: those may have changed them, or found them gone.
+        self._suspicious: list[tuple[int, tuple[int, ...]]] = []
 
     def run(self, order: RunBatch) -> Iterator[Run]:
         """The messages that have an executor run a batch: one, unless its tasks bring very much along."""
@@ -63,17 +72,33 @@ class Batches:
             # What was not given, the machine ignores.
             problem = None if queued is None else self._keep_results(report.session, queued, ended)
             if problem is None:
-                done.append(ended)
+                done.append(plausible_done(ended))
             else:
                 failure = Failure(cause=Cause.EXECUTOR, message=problem, debug=ended.debug)
                 failed.append(TaskFailed(ended.task, ended.attempt, ended.duration_us, failure))
         for lost in report.failed:
-            given.pop((report.session, lost.task), None)
-        return ExecutorReported(executor, report.session, tuple(done), tuple(failed))
+            queued = given.pop((report.session, lost.task), None)
+            if queued is not None and queued.inputs:
+                self._suspicious.append((report.session, queued.inputs))
+        return ExecutorReported(executor, report.session, tuple(done), tuple(map(plausible_failed, failed)))
 
     def forget_executor(self, executor: int) -> None:
         """The executor is gone."""
-        self._given.pop(executor, None)
+        for (session, _), queued in self._given.pop(executor, {}).items():
+            if queued.inputs:
+                self._suspicious.append((session, queued.inputs))
+
+    def look_after_inputs(self) -> None:
+        """Looks at the files of tasks that did not end well; to be called when their end was passed on."""
+        suspicious, self._suspicious = self._suspicious, []
+        for session, objects in suspicious:
+            self.look_after(session, objects)
+
+    def look_after(self, session: int, objects: Iterable[int]) -> None:
+        """Something may be wrong with the files of these objects."""
+        damaged = self._store.damaged(session, objects)
+        if damaged:
+            self._on_damage(session, damaged)
 
     def _inputs(self, session: int, objects: tuple[int, ...]) -> tuple[RunInput, ...]:
         room = MAX_TASK_INPUT_BYTES
@@ -89,13 +114,25 @@ class Batches:
                 if room >= 0:
                     inputs.append(RunInput(obj, stored.size, stored.content_type, data, None))
                     continue
-            path = self._store.spill(session, obj)
-            inputs.append(RunInput(obj, stored.size, stored.content_type, None, str(path)))
+            inputs.append(self._as_file(session, obj, stored))
         return tuple(inputs)
+
+    def _as_file(self, session: int, obj: int, stored: Stored) -> RunInput:
+        try:
+            path = self._store.spill(session, obj)
+        except OSError as error:
+            if not isinstance(stored.data, bytes):
+                raise
+            # A full disk is no reason to fail a task that might do without it.
+            _log.warning("%s travels in a message, it cannot be written: %s", object_name(session, obj), error)
+            return RunInput(obj, stored.size, stored.content_type, stored.data, None)
+        return RunInput(obj, stored.size, stored.content_type, None, str(path))
 
     def _keep_results(self, session: int, queued: QueuedTask, ended: TaskDone) -> str | None:
         """What is wrong with the results; None when all are in the store with the sizes that were reported."""
         for obj, output in enumerate(ended.outputs, queued.first_output):
+            if output.content_type is not None and len(output.content_type) > MAX_TYPE_LENGTH:
+                return f"the content type of {object_name(session, obj)} has more than {MAX_TYPE_LENGTH} characters"
             try:
                 size = self._keep(session, queued, obj, output)
             except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import struct
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from rain.protocol.executor import (
     from_forkserver_decoder,
 )
 from rain.wire.pipe import LoopPipe
-from rain.worker.folders import WorkerFolders
+from rain.worker.folders import WorkerFolders, remove_tree
 from rain.worker.forkserver import ForkserverProcess
 
 _log = logging.getLogger("rain.worker.executors")
@@ -128,6 +129,8 @@ class Executors:
 
     def _open_pipe(self, executor: int, sock: socket.socket) -> LoopPipe:
         def closed(reason: str) -> None:
+            # The process is about to end by itself, or its task closed what it should not: then it is of no use.
+            self._loop.call_later(DRAIN_LIMIT_S, self.kill, executor)
             self._drained(executor)
 
         return LoopPipe(sock, self._loop, lambda batch: self._said(executor, batch), closed)
@@ -152,16 +155,32 @@ class Executors:
             process = self._processes.get(message.executor)
             if process is None or not isinstance(message, Exited):
                 continue
-            process.exited = message
-            if process.is_drained:
-                self._report_end(process)
-            else:
-                process.drain_timer = self._loop.call_later(DRAIN_LIMIT_S, self._drained, process.number)
+            self._ended(process, message)
+
+    def _ended(self, process: _Process, exited: Exited) -> None:
+        if process.exited is not None:
+            return
+        process.exited = exited
+        if process.is_drained:
+            self._report_end(process)
+        else:
+            process.drain_timer = self._loop.call_later(DRAIN_LIMIT_S, self._drained, process.number)
 
     def _forkserver_gone(self, reason: str) -> None:
-        if not self._closing:
+        if self._closing:
+            return
+        self._forkserver.end()
+        if not self._forkserver.was_killed:
             _log.error("the forkserver is gone (%s), so this worker cannot run tasks any more", reason)
             self._observer.forkserver_died()
+            return
+        # Most likely by a task, which must not take worker after worker with it.
+        _log.error("the forkserver was killed, and all executors with it; they are replaced")
+        self._forkserver = ForkserverProcess(self._folders)
+        self._pipe = LoopPipe(self._forkserver.socket, self._loop, self._forkserver_said, self._forkserver_gone)
+        for process in list(self._processes.values()):
+            remove_tree(self._folders.tasks / f"e{process.number}")
+            self._ended(process, Exited(process.number, None, signal.SIGKILL))
 
     def _drained(self, executor: int) -> None:
         process = self._processes.get(executor)

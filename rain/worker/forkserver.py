@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import sys
 
+from rain.deploy.process_tree import become_subreaper, children, kill_new_children
 from rain.worker.folders import WorkerFolders
 
 _log = logging.getLogger("rain.worker.forkserver")
@@ -19,6 +21,8 @@ class ForkserverProcess:
     """A forkserver that starts at once, so that it is warm when the worker needs its first executor."""
 
     def __init__(self, folders: WorkerFolders) -> None:
+        become_subreaper()
+        self._before = children(os.getpid())
         #: Our end of the connection; it ends when this is closed.
         self.socket, theirs = socket.socketpair()
         with theirs:
@@ -35,6 +39,11 @@ class ForkserverProcess:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def was_killed(self) -> bool:
+        """It is gone, and somebody killed it: it did not end by itself, nor for a mistake of its own."""
+        return self._process.returncode is not None and self._process.returncode < 0
+
     def end(self) -> None:
         """Has it end all executors and itself; returns when it is gone. Repeatable."""
         self.socket.close()
@@ -44,6 +53,9 @@ class ForkserverProcess:
             _log.warning("the forkserver did not end within %g s and is killed", END_LIMIT_S)
             self._process.kill()
             self._process.wait()
+        if self.was_killed:
+            # Its executors died with it: what those had started has become ours.
+            kill_new_children(self._before)
 
 
 def _command(socket_fd: int, folders: WorkerFolders) -> list[str]:

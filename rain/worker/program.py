@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -16,12 +17,12 @@ from rain.core.resources import UNIT, Offer
 from rain.deploy.logs import end_logging, start_logging
 from rain.deploy.starter import Starter, write_ready_file
 from rain.protocol.client import Peer
-from rain.protocol.hello import Welcome
+from rain.protocol.hello import Refusal, Welcome, answer_decoder
 from rain.protocol.worker import FromServer, from_server_decoder
 from rain.wire.endpoint import Context, Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
 from rain.wire.gate import Gate
-from rain.wire.holder import Holder
+from rain.wire.holder import Holder, Stored
 from rain.wire.keys import new_keypair
 from rain.worker.capacity import offer_of
 from rain.worker.ending import Ending
@@ -77,7 +78,7 @@ class WorkerProgram:
         store = ObjectStore(folders.store)
         context = new_context()
         stack.callback(close_context, context)
-        holder, gate, data = self._open_data_endpoint(context, store)
+        holder, gate, data = self._open_data_endpoint(context)
         # Before anybody is told where to knock.
         await holder.self_check()
         joined = await join(config, context, offer, data, on_batch=self._server_said, on_lost=self._server_lost)
@@ -97,17 +98,20 @@ class WorkerProgram:
         _log.info("joined as %s: cpus=%d folder=%s", joined.name, offer.cpus // UNIT, folders.root)
         joined.listen()
 
-    def _open_data_endpoint(self, context: Context, store: ObjectStore) -> tuple[Holder, Gate, DataAddress]:
+    def _open_data_endpoint(self, context: Context) -> tuple[Holder, Gate, DataAddress]:
         gate = Gate(context)
         self._stack.callback(gate.close)
         keypair = new_keypair()
-        holder = Holder(context, gate, keypair, store.get, roles=(_READER,))
+        holder = Holder(context, gate, keypair, self._source, roles=(_READER,))
         self._stack.callback(holder.close)
         config = self._config
         shown = config.host if config.host not in EVERY_ADDRESS else None
         host = shown or own_address(config.server_host, config.server_port)
         self._data_port = holder.bind(config.host or host, config.port)
         return holder, gate, DataAddress(host, self._data_port, keypair.public.decode())
+
+    def _source(self, session: int, obj: int) -> Stored | None:
+        return None if self._shell is None else self._shell.source(session, obj)
 
     def _make_shell(self, joined: Joined, store: ObjectStore, offer: Offer) -> WorkerShell:
         def send(data: bytes) -> None:
@@ -116,6 +120,7 @@ class WorkerProgram:
         return WorkerShell(
             WorkerMachine(offer, number=joined.welcome.number),
             store,
+            number=joined.welcome.number,
             send=send,
             on_ready=self._ready,
             on_exit=self._ending.order,
@@ -137,6 +142,8 @@ class WorkerProgram:
         assert self._shell is not None, "messages are handed over once the shell listens"
         try:
             self._shell.server_said([_decode(frames) for frames in batch])
+        except RainException as refusal:
+            self._ending.order(str(refusal))
         except ProtocolViolation as violation:
             self._ending.order(f"its server contradicts itself: {violation}")
 
@@ -147,7 +154,13 @@ class WorkerProgram:
 def _decode(frames: Frames) -> FromServer:
     if len(frames) != 1:
         raise ProtocolViolation(f"a message in {len(frames)} frames, expected 1")
-    return from_server_decoder.decode(frames[0])
+    try:
+        return from_server_decoder.decode(frames[0])
+    except ProtocolViolation:
+        with contextlib.suppress(ProtocolViolation):
+            if isinstance(refusal := answer_decoder.decode(frames[0]), Refusal):
+                raise RainException(f"its server gave it up: {refusal.reason}") from None
+        raise
 
 
 def _server_endpoint(welcome: Welcome, config: WorkerConfig) -> Peer:

@@ -10,9 +10,12 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol, assert_never
 
+from rain.core.ids import object_name
 from rain.core.liveness import Tick
+from rain.protocol.columns import EMPTY, pack
 from rain.protocol.executor import ForgetSession, Report, ToExecutor
-from rain.protocol.worker import Compute, FromServer
+from rain.protocol.worker import Compute, FromServer, Unavailable
+from rain.wire.holder import Stored
 from rain.worker.batches import Batches
 from rain.worker.executors import ProcessEnd
 from rain.worker.machine.effects import (
@@ -68,8 +71,9 @@ class Processes(Protocol):
 class WorkerShell:
     """Everything between the link to the server, the executors, the store and the machine.
 
-    `on_ready` is called once, when the first tasks on every cpu would start at once. `on_exit(reason)` is called when
-    the worker is to end: None when it was told to, else what went wrong.
+    `number` is the worker's, as the server gave it. `on_ready` is called once, when the first tasks on every cpu would
+    start at once. `on_exit(reason)` is called when the worker is to end: None when it was told to, else what went
+    wrong.
     """
 
     def __init__(
@@ -77,15 +81,17 @@ class WorkerShell:
         machine: Decider,
         store: ObjectStore,
         *,
+        number: int,
         send: Callable[[bytes], None],
         on_ready: Callable[[], None],
         on_exit: Callable[[str | None], None],
     ) -> None:
         self._machine = machine
+        self._number = number
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._reports = Reports(store, send)
-        self._batches = Batches(store)
+        self._batches = Batches(store, self._objects_damaged)
         self._on_ready = on_ready
         self._on_exit = on_exit
         self._events: list[Event] = []
@@ -132,16 +138,34 @@ class WorkerShell:
     def executor_reported(self, executor: int, report: Report) -> None:
         """Tasks of an executor ended."""
         self.post(self._batches.take(executor, report))
+        self._batches.look_after_inputs()
 
     def executor_ended(self, executor: int, ending: ProcessEnd) -> None:
         """Nothing is left of an executor."""
         self._batches.forget_executor(executor)
         event = ExecutorEnded(executor, ending.exit_code, ending.signal, ending.n_started, ending.stderr)
         self.post(event)
+        self._batches.look_after_inputs()
+
+    def source(self, session: int, obj: int) -> Stored | None:
+        """An object for others, None where it is not here. One that was spoilt has no bytes any more."""
+        stored = self._store.get(session, obj)
+        if stored is not None and not isinstance(stored.data, bytes):
+            self._batches.look_after(session, (obj,))
+        return stored
 
     def forkserver_died(self) -> None:
         """No executor can be made any more."""
         self._on_exit("its forkserver died: an executor cannot be made any more")
+
+    def _objects_damaged(self, session: int, objects: list[int]) -> None:
+        """The server is to count on them no more: it takes back what needs them here, and has them made again."""
+        names = ", ".join(object_name(session, obj) for obj in objects[:10])
+        _log.warning("lost %d objects, somebody changed or removed their files: %s", len(objects), names)
+        holders = pack("I", [self._number] * len(objects))
+        # After what is posted already: a task that spoilt its own inputs is reported as failed first, or the server
+        # would take it back, and never learn that it does so every time.
+        self._loop.call_soon(self._reports.tell, Unavailable(session, pack("I", objects), holders, EMPTY, EMPTY))
 
     def _tick(self) -> None:
         self._tick_timer = self._loop.call_later(TICK_S, self._tick)

@@ -25,6 +25,8 @@ class ObjectStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._sessions: dict[int, dict[int, Stored]] = {}
+        #: When each file was written, by session and object; files that are known to be lost are not here.
+        self._mtimes: dict[tuple[int, int], int] = {}
 
     def get(self, session: int, obj: int) -> Stored | None:
         """The object, None when it is not here."""
@@ -50,7 +52,7 @@ class ObjectStore:
                 path.chmod(OBJECT_MODE)
         except OSError:
             return None
-        self._put(session, obj, Stored(status.st_size, content_type, path))
+        self._put(session, obj, Stored(status.st_size, content_type, path), status.st_mtime_ns)
         return status.st_size
 
     def alias(self, session: int, obj: int, same_as: int, content_type: str | None = None) -> int | None:
@@ -67,7 +69,8 @@ class ObjectStore:
             path.unlink(missing_ok=True)
             os.link(data, path)
             data = path
-        self._put(session, obj, Stored(original.size, content_type or original.content_type, data))
+        mtime_ns = self._mtimes.get((session, same_as))
+        self._put(session, obj, Stored(original.size, content_type or original.content_type, data), mtime_ns)
         return original.size
 
     def spill(self, session: int, obj: int) -> Path | None:
@@ -87,8 +90,22 @@ class ObjectStore:
             part.publish()
         finally:
             part.close()
-        self._put(session, obj, Stored(stored.size, stored.content_type, path))
+        self._put(session, obj, Stored(stored.size, stored.content_type, path), path.lstat().st_mtime_ns)
         return path
+
+    def damaged(self, session: int, objects: Iterable[int]) -> list[int]:
+        """Those whose files are gone or were written to after they were stored; their bytes cannot be read any more.
+
+        Where there is one, all of the session are looked at: files with several names share their bytes. Each is named
+        once; it stays an object without bytes until it is discarded or stored anew.
+        """
+        if all(self._is_intact(session, obj) for obj in objects):
+            return []
+        found = [obj for obj in self._sessions[session] if not self._is_intact(session, obj)]
+        for obj in found:
+            del self._mtimes[session, obj]
+            _unlink(self.path(session, obj))
+        return found
 
     def discard(self, session: int, objects: Iterable[int]) -> None:
         """Removes objects; those that are not here are fine, and so are files that never became objects."""
@@ -98,23 +115,40 @@ class ObjectStore:
             if stored is None:
                 _unlink(self.path(session, obj))
             elif isinstance(stored.data, Path):
+                self._mtimes.pop((session, obj), None)
                 _unlink(stored.data)
 
     def close_session(self, session: int) -> None:
         """Removes everything of a session, also files of it that the store never heard of."""
-        self._sessions.pop(session, None)
+        for obj in self._sessions.pop(session, ()):
+            self._mtimes.pop((session, obj), None)
         prefix = f"{session_name(session)}.o"
         with os.scandir(self._folder) as entries:
             left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
         for path in left:
             _unlink(path)
 
-    def _put(self, session: int, obj: int, stored: Stored) -> None:
+    def _put(self, session: int, obj: int, stored: Stored, mtime_ns: int | None = None) -> None:
         objects = self._sessions.setdefault(session, {})
         old = objects.get(obj)
         if old is not None and isinstance(old.data, Path) and old.data != stored.data:
             _unlink(old.data)
         objects[obj] = stored
+        if mtime_ns is not None:
+            self._mtimes[session, obj] = mtime_ns
+        elif old is not None:
+            self._mtimes.pop((session, obj), None)
+
+    def _is_intact(self, session: int, obj: int) -> bool:
+        mtime_ns = self._mtimes.get((session, obj))
+        if mtime_ns is None:
+            return True
+        try:
+            status = self.path(session, obj).lstat()
+        except OSError:
+            return False
+        size = self._sessions[session][obj].size
+        return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
 
 
 def _unlink(path: Path) -> None:

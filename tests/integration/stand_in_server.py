@@ -122,7 +122,7 @@ class StandInServer:
             number=1,
             cluster="test",
             versions=Versions("", "", ""),
-            data_readers=(self.client_keys.public.decode(),),
+            data_readers=tuple(keys.public.decode() for keys in (self.client_keys, self.worker_keys)),
             data_port=self._data_port,
             data_key=self.keypair.public.decode(),
         )

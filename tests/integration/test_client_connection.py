@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,35 @@ def test_no_guard_is_needed_in_a_script(tmp_path: Path) -> None:
         [sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=False, env=environment
     )
     assert (done.returncode, done.stdout) == (0, "no guard\n"), done.stderr
+
+
+ONE_WHO_WAITS = """
+from rain.client import Client, tasks
+client = Client()
+with client.new_session() as session:
+    tasks.execute(["sleep", "600"])
+    session.submit()
+    print("waiting", flush=True)
+    session.wait_all()
+"""
+
+
+def test_a_program_that_is_killed_leaves_no_files(tmp_path: Path) -> None:
+    folders = {"TMPDIR": tmp_path / "tmp", "XDG_RUNTIME_DIR": tmp_path / "run"}
+    for folder in folders.values():
+        folder.mkdir(mode=0o700)
+    environment = {**os.environ, **{name: str(folder) for name, folder in folders.items()}}
+    with subprocess.Popen(
+        [sys.executable, "-c", ONE_WHO_WAITS], stdout=subprocess.PIPE, env=environment, text=True
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "waiting\n"
+        program.kill()
+    left: list[Path] = []
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        left = [path for folder in folders.values() for path in folder.glob("*/*")]
+        if not left:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"left behind: {left}")

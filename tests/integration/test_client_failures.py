@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -174,6 +175,16 @@ def test_what_was_not_kept_or_not_submitted_is_refused_at_once(session: Session)
     with pytest.raises(RainException, match="was not kept, so it is gone"):
         identity(unkept)
     session.wait_all(timeout=LIMIT_S)
+
+
+def test_a_task_whose_making_was_refused_does_not_hide_how_another_one_failed(session: Session) -> None:
+    with pytest.raises(RainException, match="cannot pickle") as refused:
+        identity(threading.Lock())
+    assert refused.tb is not None, "the traceback keeps the half-made task alive"
+    tasks.execute("false", name="mine")
+    session.submit()
+    with pytest.raises(TaskException, match=r"t\d+ 'mine' failed"):
+        session.wait_all(timeout=LIMIT_S)
 
 
 def test_an_unkept_object_is_gone_at_the_workers(client: Client, session: Session) -> None:

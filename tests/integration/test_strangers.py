@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import rain
 from rain.client import Client, blob, tasks
 from rain.deploy.local import LocalCluster
+from rain.wire.access import read_access
 
 #: A user without rights, on every Debian machine.
 NOBODY = 65534
@@ -100,3 +102,43 @@ def test_without_a_key_the_error_says_where_it_was_looked_for(
         Client("localhost", cluster.port)
     assert f"{cluster.port}.client.json" in str(refused.value)
     assert "Looked at" in str(refused.value)
+
+
+def test_every_file_and_folder_is_its_user_s_alone_whatever_the_umask(run_folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        with (
+            LocalCluster(workers=1, cpus=1) as cluster,
+            Client(access=cluster.access_path) as client,
+            client.new_session() as session,
+        ):
+            made = tasks.concat(blob(bytes(200_000)), blob(b"x" * 100_000))
+            made.output.keep()
+            session.submit()
+            session.wait_all()
+            assert len(made.output.fetch().get_bytes()) == 300_000
+            ours = [path for path in run_folder.rglob("*") if "rain" in str(path.relative_to(run_folder))]
+            found = {path: path.lstat() for path in ours}
+    finally:
+        os.umask(before)
+    folders = {path: oct(status.st_mode & 0o7777) for path, status in found.items() if stat.S_ISDIR(status.st_mode)}
+    files = {path: oct(status.st_mode & 0o7777) for path, status in found.items() if not stat.S_ISDIR(status.st_mode)}
+    assert len(folders) > 5
+    assert len(files) > 5
+    assert {path: mode for path, mode in folders.items() if mode != "0o700"} == {}
+    assert {path: mode for path, mode in files.items() if mode not in ("0o600", "0o444")} == {}
+
+
+def test_no_program_of_a_cluster_leaves_its_memory_on_the_disk(cluster: LocalCluster) -> None:
+    for pid in [*cluster.worker_pids, *cluster.server_pids]:
+        programs = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        assert {process.rlimit(psutil.RLIMIT_CORE)[0] for process in programs} == {0}
+
+
+def test_no_secret_stands_in_a_command_line_or_in_what_tasks_inherit(cluster: LocalCluster) -> None:
+    access = read_access(cluster.access_path)
+    secrets = [access.secret_key, access.token]
+    for pid in [*cluster.worker_pids, *cluster.server_pids]:
+        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            said = " ".join([*process.cmdline(), *process.environ().values()])
+            assert not [secret for secret in secrets if secret in said]

@@ -20,17 +20,18 @@ import pytest
 
 from rain.core.config import ServerConfig, Started, StartFailed, StartReport, WorkerConfig
 from rain.core.failure import Cause
-from rain.core.kinds import ExecuteArgs, Kind, TextWord
+from rain.core.kinds import ExecuteArgs, InputWord, Kind, TextWord
 from rain.core.resources import UNIT
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.deploy.program import ChildProgram
 from rain.protocol.client import Peer, QueryServer, ServerInfo, to_client_decoder
 from rain.protocol.codec import encode
-from rain.protocol.columns import Column, pack, unpack
+from rain.protocol.columns import EMPTY, Column, pack, unpack
 from rain.protocol.hello import PROTOCOL_VERSION, ClientHello, Refusal, Versions
-from rain.protocol.worker import Compute, Done, EndSession, Failed, NumberedSpec, Stop
+from rain.protocol.worker import Compute, Done, EndSession, Failed, NumberedSpec, Stop, Unavailable
 from rain.wire.access import read_access
 from rain.wire.endpoint import Frames, close_context, new_context
+from rain.wire.fetcher import Fetcher
 from rain.wire.holder import Stored
 from rain.wire.keys import new_keypair
 from rain.wire.link import Link
@@ -234,6 +235,7 @@ ENDINGS: dict[str, tuple[Callable[[World], object], int]] = {
     "lifeline": (lambda w: w.worker.drop_lifeline(), 0),
     "server lost": (lambda w: w.server.close_control(), 1),
     "SIGKILL": (lambda w: w.worker.process.kill(), -signal.SIGKILL),
+    "the server's refusal": (lambda w: w.server.say(Refusal("silent for 20 s")), 1),
 }
 
 
@@ -474,3 +476,67 @@ def test_without_a_workdir_nothing_is_left_in_the_temporary_folder(server: Start
 
     asyncio.run(main())
     assert list(base.glob("worker-*")) == []
+
+
+def test_a_task_that_kills_the_parent_of_its_executor_fails_and_the_worker_goes_on(tmp_path: Path) -> None:
+    async def scenario(w: World) -> None:
+        w.compute("kill -9 $(awk '{print $4}' /proc/$PPID/stat); sleep 600")
+        await w.server.until(lambda: any(isinstance(each, Failed) for each in w.server.heard), "the task should fail")
+        [failed] = [each for each in w.server.heard if isinstance(each, Failed)]
+        assert failed.failure.cause is Cause.EXECUTOR
+        w.compute("printf fine", session=2)
+        [done] = await w.until_done(1)
+        assert bytes(done.data) == b"fine"
+
+    run(scenario, tmp_path)
+
+
+def test_an_input_that_a_task_spoilt_is_reported_as_lost_after_the_failure(tmp_path: Path) -> None:
+    """Whoever needs it then gets it from elsewhere, or has it made again."""
+
+    async def scenario(w: World) -> None:
+        large = bytes(100_000)
+        words = (TextWord("chmod +w f; echo spoilt > f"),)
+        args = msgspec.msgpack.encode(ExecuteArgs(words=words, shell=True, files=(InputWord(0, path="f"),), stdout=0))
+        w.server.stored[1, 0] = Stored(len(large), None, large)
+        w.server.say(
+            Compute(
+                session=1,
+                specs=(NumberedSpec(0, PROGRAM),),
+                **{**columns(1), "n_inputs": pack("I", [1])},
+                inputs=pack("I", [0]),
+                args_size=pack("I", [len(args)]),
+                args=memoryview(args),
+                source=pack("I", [0]),
+                source_holder=pack("I", [0]),
+                source_size=pack("Q", [len(large)]),
+                source_inline=pack("B", [0]),
+            )
+        )
+        await w.server.until(
+            lambda: any(isinstance(message, Unavailable) for message in w.server.heard), "the loss should be reported"
+        )
+        failed, lost = [message for message in w.server.heard if isinstance(message, Failed | Unavailable)]
+        assert isinstance(failed, Failed)
+        assert "changed its input 'f'" in failed.failure.message
+        assert lost == Unavailable(1, pack("I", [0]), pack("I", [1]), EMPTY, EMPTY)
+
+    run(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("role", ["client", "worker", "stranger"])
+def test_the_keys_of_this_cluster_alone_open_the_data_endpoint(tmp_path: Path, role: str) -> None:
+    async def scenario(w: World) -> None:
+        w.compute("printf one")
+        await w.until_done(1)
+        assert w.server.hello is not None
+        keys = {"client": w.server.client_keys, "worker": w.server.worker_keys, "stranger": new_keypair()}[role]
+        asker = Fetcher(w.server.context, keys, tmp_path)
+        try:
+            asker.learn([Peer(1, "127.0.0.1", w.server.hello.data_port, w.server.hello.data_key)])
+            expected = None if role == "stranger" else Stored(3, None, b"one")
+            assert await asker.get(1, 1, [10]) == [expected]
+        finally:
+            asker.close()
+
+    run(scenario, tmp_path)

@@ -21,13 +21,16 @@ from rain.protocol.client import (
     Located,
     OpenSession,
     QueryObjects,
+    QueryServer,
     QueryTasks,
     RequestFailed,
+    ServerInfo,
     SessionOpened,
     Submit,
     TaskNews,
     ToClient,
     Unkeep,
+    Unwait,
     Upload,
     Wait,
     WaitDone,
@@ -57,6 +60,8 @@ class ModelClient:
         self.is_there = True
         self._requests = count(1)
         self._asked: dict[int, Story[None]] = {}
+        #: Requests whose answers are ignored.
+        self._forgotten: set[int] = set()
         delay_s = world.link_delay_s()
         self.up: Link[FromClient] = Link(
             world.timeline,
@@ -88,6 +93,13 @@ class ModelClient:
             self.world.random.uniform(0.0, 2.0), lambda: self.world.server.happens(ClientLeft(self.number))
         )
 
+    def ask_and_forget(self, make: Callable[[int], FromClient]) -> int:
+        """Sends a request whose answer nobody waits for; its number."""
+        request = next(self._requests)
+        self._forgotten.add(request)
+        self.up.send(make(request))
+        return request
+
     def _stay_alive(self) -> None:
         if self.is_there:
             self.up.send(ClientAlive())
@@ -112,7 +124,7 @@ class ModelClient:
         request = getattr(message, "request", None)
         if request in self._asked:
             self._go_on(self._asked.pop(request), message)
-        elif request is not None:
+        elif request is not None and request not in self._forgotten:
             raise InvariantViolation(f"{self.name} got an answer to request {request}, which is not open")
 
 
@@ -142,10 +154,17 @@ class ModelSession:
             yield random.choice((0.0, 0.1, 3.0))
             if random.random() < 0.3:
                 yield from self._wait_for_some(submit)
+            if random.random() < 0.3:
+                yield from self._give_up_waiting()
             if faults.unkeeps:
                 self._unkeep(submit)
             if faults.cancels and random.random() < 0.5:
                 yield from self._cancel()
+        if faults.early_closes and random.random() < 0.5:
+            yield random.choice((0.0, 0.1, 1.0))
+            self.is_done = True
+            yield lambda request: CloseSession(request, self._number)
+            return
         yield from self._wait()
         yield from self._fetch()
         while not world.healed:
@@ -202,6 +221,16 @@ class ModelSession:
         some = self._world.random.random() < 0.5
         answer = yield lambda request: Wait(request, self._number, pack("I", chosen), some=some)
         self._check_answer(answer, WaitDone)
+
+    def _give_up_waiting(self) -> Story[None]:
+        """A wait that is taken back: no answer follows, unless it was under way."""
+        wait = self._client.ask_and_forget(lambda request: Wait(request, self._number, all_tasks=True))
+        yield self._world.random.choice((0.0, 0.05))
+        self._client.up.send(Unwait(wait))
+        info = yield QueryServer
+        assert isinstance(info, ServerInfo)
+        if self._number not in {session.session for session in info.sessions}:
+            raise InvariantViolation(f"{session_name(self._number)} is open, but not shown")
 
     def _wait(self) -> Story[None]:
         answer = yield lambda request: Wait(request, self._number, all_tasks=True)

@@ -12,6 +12,8 @@ class Faults:
 
     worker_crashes: int = 0
     worker_silences: int = 0
+    #: Connections on which nothing arrives any more in one direction, and nobody is told.
+    half_open_links: int = 0
     worker_joins: int = 0
     executor_deaths: int = 0
     dead_on_start: float = 0.0
@@ -20,6 +22,7 @@ class Faults:
     hanging_tasks: bool = False
     failing_fetches: float = 0.0
     client_leaves: bool = False
+    early_closes: bool = False
     cancels: bool = False
     unkeeps: bool = False
     repeated_news: float = 0.0
@@ -42,6 +45,7 @@ def choose(random: Random) -> Faults:
     return Faults(
         worker_crashes=random.randint(1, 4) if on() else 0,
         worker_silences=random.randint(1, 3) if on(0.3) else 0,
+        half_open_links=random.randint(1, 2) if on(0.2) else 0,
         worker_joins=random.randint(1, 3) if on() else 0,
         executor_deaths=random.randint(1, 12) if on() else 0,
         dead_on_start=0.3 if on(0.2) else 0.0,
@@ -50,6 +54,7 @@ def choose(random: Random) -> Faults:
         hanging_tasks=on(0.2),
         failing_fetches=random.choice((0.02, 0.3)) if on() else 0.0,
         client_leaves=on(0.15),
+        early_closes=on(0.2),
         cancels=on(0.25),
         unkeeps=on(0.4),
         repeated_news=random.choice((0.05, 0.5)) if on() else 0.0,

@@ -24,6 +24,11 @@ def test_clusters_with_faults_finish_their_work_and_leave_nothing(part: int) -> 
             )
 
 
+@pytest.mark.parametrize("seed", [377, 380, 748, 5638, 6782])
+def test_seeds_that_once_found_something_find_nothing(seed: int) -> None:
+    World(seed).run()
+
+
 @pytest.mark.parametrize("seed", [7, 50, 52])
 def test_a_seed_plays_the_same_run_again(seed: int) -> None:
     digests = []

@@ -61,8 +61,6 @@ class ModelWorker:
         self.store: dict[tuple[int, int], Blob] = {}
         self.executors: dict[int, ModelExecutor] = {}
         self.is_alive = True
-        #: The server listens to it no more; it does not know yet.
-        self.is_given_up = False
         #: Silent until then: nothing is handled or sent, as after SIGSTOP.
         self.frozen_until = 0.0
         self._inbox: list[object] = []
@@ -76,6 +74,12 @@ class ModelWorker:
         self.down: Link[FromServer] = Link(world.timeline, world.random, delay_s, self.local)
         self._carry_out(self.machine.start(world.timeline.now))
         self._tick()
+
+    @property
+    def is_well(self) -> bool:
+        """It and the server hear each other."""
+        talks = self.frozen_until <= self.world.timeline.now
+        return self.is_alive and talks and not (self.up.is_cut or self.down.is_cut)
 
     # ------------------------------------------------------------ what happens to it
 
@@ -103,7 +107,6 @@ class ModelWorker:
 
     def lost_connection(self) -> None:
         """The server listens to this worker no more; it finds out, and ends."""
-        self.is_given_up = True
         self.up.cut()
         self.down.cut()
         self.world.timeline.after(self.world.random.uniform(0.0, 3.0), self.end)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from rain.core.errors import InvariantViolation
-from rain.protocol.client import ToClient
+from rain.core.resources import UNIT
+from rain.protocol.client import Shutdown, ToClient
 from tests.sim import checks
 from tests.sim.client import ModelClient
 from tests.sim.faults import Faults, choose
@@ -53,13 +54,15 @@ class World:
         self._until("faults are over", self.faults.over_after_s, lambda: False, must=False)
         self._heal()
         self._until("clients have what they want", LIMIT_S, lambda: all(each.is_done for each in self.clients.values()))
-        self._until("nobody is silent", LIMIT_S, self._all_talk)
+        self._until("who was silent is well again or gone", LIMIT_S, self._all_are_well)
         self._until("what was lost is made again", LIMIT_S, self._all_is_made)
         self._until("rest", SETTLE_S, lambda: False, must=False)
         checks.at_rest(self)
         self.closing = True
         self._until("all is closed", SETTLE_S, lambda: False, must=False)
         checks.closed(self)
+        self._shut_down()
+        self._until("all workers have ended", SETTLE_S, lambda: not self.living_workers())
 
     # ------------------------------------------------------------ what the models need
 
@@ -68,8 +71,8 @@ class World:
         self.trace.add(self.timeline.now, actor, what)
 
     def living_workers(self) -> list[ModelWorker]:
-        """Those that have not ended, and that the server has not given up."""
-        return [worker for worker in self.workers.values() if worker.is_alive and not worker.is_given_up]
+        """Those that have not ended."""
+        return [worker for worker in self.workers.values() if worker.is_alive]
 
     def tell_client(self, number: int, message: ToClient) -> None:
         """The server's shell sends to a client, which may be gone."""
@@ -106,6 +109,7 @@ class World:
         planned = (
             [self._crash] * faults.worker_crashes
             + [self._silence] * faults.worker_silences
+            + [self._half_open] * faults.half_open_links
             + [self.worker_joins] * faults.worker_joins
             + [self._kill_executor] * faults.executor_deaths
             + [self._client_leaves] * faults.client_leaves
@@ -130,6 +134,14 @@ class World:
             worker.frozen_until = max(worker.frozen_until, until)
             self.log(worker.name, f"is silent until {worker.frozen_until:.3f}")
 
+    def _half_open(self) -> None:
+        living = self.living_workers()
+        if living:
+            worker = self.random.choice(living)
+            link = self.random.choice((worker.up, worker.down))
+            self.log(worker.name, "is not heard any more" if link is worker.up else "does not hear any more")
+            link.cut()
+
     def _kill_executor(self) -> None:
         living = [(worker, each) for worker in self.living_workers() for each in worker.executors.values()]
         living = [(worker, each) for worker, each in living if each.is_alive]
@@ -144,12 +156,15 @@ class World:
     def _heal(self) -> None:
         self.healed = True
         self.log("world", "faults are over")
-        talking = [worker for worker in self.living_workers() if worker.frozen_until <= self.timeline.now]
-        if not any(worker.offer.cpus >= 20_000 for worker in talking):
+        if not any(worker.offer.cpus >= 2 * UNIT for worker in self.living_workers() if worker.is_well):
             self.worker_joins(cpus=4)
 
-    def _all_talk(self) -> bool:
-        return all(worker.frozen_until <= self.timeline.now for worker in self.living_workers())
+    def _shut_down(self) -> None:
+        client = self.clients[len(self.clients) + 1] = ModelClient(self, len(self.clients) + 1, ())
+        client.ask_and_forget(Shutdown)
+
+    def _all_are_well(self) -> bool:
+        return all(worker.is_well for worker in self.living_workers())
 
     def _all_is_made(self) -> bool:
         return not any(session.unfinished for session in self.server.machine.state.sessions.values())

@@ -60,4 +60,11 @@ class MarkSessionFailed(msgspec.Struct, frozen=True):
     trouble: Trouble
 
 
-ClientEffect = Resolve | SendToServer | OpenWindow | MarkSessionFailed
+class MarkUnrunnable(msgspec.Struct, frozen=True):
+    """Tell the session's handle that tasks need a worker that is not there, or, by an empty reason, that it is over."""
+
+    session: int
+    reason: str
+
+
+ClientEffect = MarkUnrunnable | Resolve | SendToServer | OpenWindow | MarkSessionFailed

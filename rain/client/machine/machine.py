@@ -8,6 +8,7 @@ from typing import assert_never
 from rain.client.machine.effects import (
     ClientEffect,
     MarkSessionFailed,
+    MarkUnrunnable,
     OpenWindow,
     Reply,
     Resolve,
@@ -36,6 +37,7 @@ from rain.protocol.client import (
     SessionFailed,
     SessionOpened,
     ToClient,
+    Unrunnable,
     Unwait,
     Wait,
 )
@@ -133,6 +135,8 @@ class ClientMachine:
                 if state is not None:
                     state.window.done(message.done)
                     self._open_window(state, effects)
+            case Unrunnable():
+                effects.append(MarkUnrunnable(message.session, message.reason))
             case SessionFailed():
                 self._session_failed(message, effects)
             case RequestFailed():

@@ -28,7 +28,7 @@ from rain.protocol.worker import EndSession, Stop
 from rain.server.machine.commit import commit
 from rain.server.machine.effects import CloseStash, Terminate
 from rain.server.machine.failures import fail_session
-from rain.server.machine.snapshot import object_news, server_info, task_news
+from rain.server.machine.snapshot import object_news, server_info, task_news, task_states
 from rain.server.machine.stages import ASSIGNED
 from rain.server.machine.state import ConnectedClient, PendingLocate, PendingWait, ServerSession, ServerState
 from rain.server.machine.submit_checks import SubmitRefused, check_meaning
@@ -37,9 +37,16 @@ from rain.server.machine.tables import KEPT
 from rain.server.machine.transitions import forget, is_forgettable, release, stop_with_readers, unassign
 from rain.server.machine.waiters import start_locate, start_wait
 
+#: A hundred years; a ttl that is no number would keep its session for ever.
+MAX_TTL_S = 100 * 365 * 86400.0
+
 
 def open_session(state: ServerState, client: ConnectedClient, message: OpenSession) -> None:
     """Makes a session; it gets the next number."""
+    if message.ttl_s is not None and not 0.0 <= message.ttl_s <= MAX_TTL_S:
+        text = f"A session outlives its client by 0 to {MAX_TTL_S:.0f} seconds, found {message.ttl_s}."
+        state.outbox.tell_client(client.number, RequestFailed(message.request, text))
+        return
     state.last_session += 1
     number = state.last_session
     state.sessions[number] = ServerSession(
@@ -197,7 +204,10 @@ def query_tasks(state: ServerState, client: ConnectedClient, message: QueryTasks
         text = f"{task_name(session.number, max(tasks))} was not submitted, there are {len(session.tasks)} tasks."
         state.outbox.tell_client(client.number, RequestFailed(message.request, text))
         return
-    state.outbox.tell_client(client.number, task_news(state, session, message.request, tasks))
+    if message.states_only:
+        state.outbox.tell_client(client.number, task_states(session, message.request, tasks))
+    else:
+        state.outbox.tell_client(client.number, task_news(state, session, message.request, tasks))
 
 
 def query_objects(state: ServerState, client: ConnectedClient, message: QueryObjects) -> None:

@@ -14,7 +14,14 @@ from rain.server.machine.effects import StashResults
 from rain.server.machine.stages import ASSIGNED, FINISHED
 from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import AVAILABLE, FORGOTTEN, KEPT, STASHED
-from rain.server.machine.transitions import add_holder, count_off, forget, let_go_of_inputs, make_available
+from rain.server.machine.transitions import (
+    add_holder,
+    assigned_readers,
+    count_off,
+    forget,
+    let_go_of_inputs,
+    make_available,
+)
 
 #: A mean of durations follows the last so many reports of a spec.
 MEAN_WINDOW = 4096
@@ -161,13 +168,17 @@ def _accept_output(
 
 
 def _drop_stale(state: ServerState, session: ServerSession, worker: Worker, task: int) -> None:
-    """The results of an attempt that is not expected of this worker go, unless it makes or holds them by right."""
+    """The results of an attempt that is not expected of this worker go, unless it makes or holds them by right.
+
+    Those that it was told to fetch for a task stay, too: its `Fetched` is under way, and a drop could cross it.
+    """
     tasks, objects = session.tasks, session.objects
     if tasks.stage[task] == ASSIGNED and tasks.worker[task] == worker.number:
+        session.ignored_results.add((worker.number, task))
         return
     first = tasks.first_output[task]
     for obj in range(first, first + session.spec_outputs[tasks.spec[task]]):
-        if not objects.is_held_by(obj, worker.number):
+        if not (objects.is_held_by(obj, worker.number) or assigned_readers(session, obj, worker.number)):
             state.outbox.drop(worker.number, session.number, obj)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rain.core.liveness import DEAD_AFTER_S, HEARTBEAT_S, SUSPECT_AFTER_S
+from rain.core.liveness import CLIENT_DEAD_AFTER_S, DEAD_AFTER_S, HEARTBEAT_S, SUSPECT_AFTER_S
 from rain.protocol.client import ServerAlive
 from rain.protocol.worker import ServerPing
 from rain.server.machine.client_events import client_lost, end_session
@@ -36,7 +36,7 @@ def _workers(state: ServerState) -> None:
 def _clients(state: ServerState) -> None:
     for client in list(state.clients.values()):
         silent_s = state.now - client.heard_s
-        if silent_s >= DEAD_AFTER_S:
+        if silent_s >= CLIENT_DEAD_AFTER_S:
             state.outbox.say(DropClient(client.number, f"silent for {silent_s:.0f} s"))
             client_lost(state, client.number)
         elif state.now - client.told_s >= HEARTBEAT_S:

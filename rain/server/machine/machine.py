@@ -45,6 +45,7 @@ from rain.server.machine.settle import settle
 from rain.server.machine.snapshot import Impossible, impossible_tasks, server_info
 from rain.server.machine.state import ConnectedClient, ServerState, Worker
 from rain.server.machine.tables import STASHED
+from rain.server.machine.unrunnable import tell_unrunnable
 
 
 class ServerMachine:
@@ -69,6 +70,7 @@ class ServerMachine:
         settle(state)
         state.outbox.flush_orders(self._holds)
         plan(state)
+        tell_unrunnable(state)
         return state.outbox.flush(self._is_stash_needed)
 
     def server_info(self) -> ServerInfo:

@@ -73,7 +73,12 @@ def distrust(state: ServerState, session: ServerSession, obj: int, holder: int) 
             take_back(state, session, reader)
             cancel_followers(state, session, reader)
     remove_holder(state, session, obj, holder)
-    state.outbox.drop(holder, session.number, obj)
+    producer = session.objects.producer[obj]
+    if producer != NONE and session.tasks.stage[producer] == ASSIGNED and session.tasks.worker[producer] == holder:
+        # It makes the object anew; a drop could meet the new one, whose report is under way.
+        session.ignored_results.add((holder, producer))
+    else:
+        state.outbox.drop(holder, session.number, obj)
     if session.objects.holder[obj] == NONE and not session.objects.flags[obj] & STASHED:
         make_again(state, session, [obj])
 

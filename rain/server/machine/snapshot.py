@@ -6,14 +6,29 @@ from array import array
 
 import msgspec
 
+from rain.core.failure import Cause
 from rain.core.ids import NONE
 from rain.core.resources import Request
-from rain.protocol.client import ObjectInfo, ObjectNews, ServerInfo, SessionInfo, TaskInfo, TaskNews, WorkerInfo
+from rain.protocol.client import (
+    TASK_STATE_NAMES,
+    ObjectInfo,
+    ObjectNews,
+    ServerInfo,
+    SessionInfo,
+    TaskInfo,
+    TaskNews,
+    WorkerInfo,
+)
 from rain.server.machine.rooms import slots_of
 from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES, WAITING
 from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE
 from rain.server.machine.waiters import content_type_of, failure_of
+
+_FAILED = TASK_STATE_NAMES.index("failed")
+_CANCELLED = TASK_STATE_NAMES.index("cancelled")
+#: Stages to states as numbers, by `bytes.translate`.
+_STAGE_STATES = bytes(map(TASK_STATE_NAMES.index, STAGE_NAMES)).ljust(256)
 
 #: Lists of ids in `WorkerInfo` hold at most so many.
 MAX_LISTED = 10_000
@@ -110,6 +125,17 @@ def _at_workers(state: ServerState) -> tuple[dict[int, list[tuple[int, int]]], d
 def task_news(state: ServerState, session: ServerSession, request: int, tasks: array[int]) -> TaskNews:
     """The present state of these tasks."""
     return TaskNews(request, tuple(_task_info(state, session, task) for task in tasks))
+
+
+def task_states(session: ServerSession, request: int, tasks: array[int]) -> TaskNews:
+    """The present states of these tasks and nothing else."""
+    states = bytearray(map(session.tasks.stage.__getitem__, tasks)).translate(_STAGE_STATES)
+    place = states.find(_CANCELLED)
+    while place >= 0:
+        if failure_of(session, tasks[place]).failure.cause is not Cause.CANCELLED:
+            states[place] = _FAILED
+        place = states.find(_CANCELLED, place + 1)
+    return TaskNews(request, states=memoryview(states))
 
 
 def _task_info(state: ServerState, session: ServerSession, task: int) -> TaskInfo:

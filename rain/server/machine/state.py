@@ -88,6 +88,8 @@ class ServerSession:
     parts: list[Part] = field(default_factory=list)
     #: Constants that were uploaded, and their sizes.
     uploads: dict[int, int] = field(default_factory=dict)
+    #: (worker, task): results of an old attempt lie there, not dropped since that worker was to make them anew.
+    ignored_results: set[tuple[int, int]] = field(default_factory=set)
     failed_tasks: dict[int, FailedTask] = field(default_factory=dict)
     #: Attempts that failed by the task's fault, or for want of an input; of tasks with any.
     failed_attempts: dict[int, int] = field(default_factory=dict)
@@ -99,6 +101,8 @@ class ServerSession:
     awaited_failed: bool = False
     waits: list[PendingWait] = field(default_factory=list)
     locates: list[PendingLocate] = field(default_factory=list)
+    #: Resource classes of ready tasks that no present worker could ever run, as its client was told.
+    unrunnable: tuple[int, ...] = ()
     #: Since when its client is away; None while it is there.
     orphaned_s: float | None = None
 

@@ -135,6 +135,16 @@ def unassign(state: ServerState, session: ServerSession, task: int) -> None:
     worker = state.workers.get(session.tasks.worker[task])
     if worker is not None:
         count_off(worker.outstanding, session.spec_class[session.tasks.spec[task]], 1)
+        if (worker.number, task) in session.ignored_results:
+            _drop_ignored_results(state, session, worker.number, task)
+
+
+def _drop_ignored_results(state: ServerState, session: ServerSession, worker: int, task: int) -> None:
+    """The worker does not make these results anew after all, so what it has of an old attempt goes."""
+    session.ignored_results.discard((worker, task))
+    for obj in outputs_of(session, task):
+        if not session.objects.is_held_by(obj, worker):
+            state.outbox.drop(worker, session.number, obj)
 
 
 def count_off(outstanding: dict[int, int], resource_class: int, n: int) -> None:

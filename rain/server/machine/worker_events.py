@@ -105,7 +105,7 @@ def _was_made(session: ServerSession, obj: int) -> bool:
 def _is_expected(session: ServerSession, worker: Worker, task: int, attempt: int) -> bool:
     tasks = session.tasks
     return (
-        task < len(tasks)
+        0 <= task < len(tasks)
         and tasks.stage[task] == ASSIGNED
         and tasks.worker[task] == worker.number
         and tasks.attempt[task] == attempt

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rain.worker.machine.executors import kill
-from rain.worker.machine.outbox import Outbox
-from rain.worker.machine.state import Lane, Session, State, Task
+from rain.worker.machine.outbox import TurnEffects
+from rain.worker.machine.state import HeldSession, HeldTask, Lane, State
 from rain.worker.machine.transitions import forget_task, leave_lane
 
 
-def cancel_tasks(state: State, session: Session, tasks: Iterable[Task], outbox: Outbox) -> None:
+def cancel_tasks(state: State, session: HeldSession, tasks: Iterable[HeldTask], outbox: TurnEffects) -> None:
     """Forgets the tasks; an executor that was given one is killed, and the others of its batch queue again after that.
 
     Which task of a batch runs is not known here, so the executor dies even where the cancelled one had not begun;

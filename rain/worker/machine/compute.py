@@ -11,19 +11,19 @@ from rain.protocol.columns import EMPTY, Column, check_total, unpack
 from rain.protocol.worker import Compute, NumberedSpec
 from rain.worker.machine.cancel import cancel_tasks
 from rain.worker.machine.effects import LearnPeers, QueuedTask
-from rain.worker.machine.outbox import Outbox
-from rain.worker.machine.state import Lane, Session, Spec, State, Task
+from rain.worker.machine.outbox import TurnEffects
+from rain.worker.machine.state import HeldSession, HeldTask, Lane, Spec, State
 from rain.worker.machine.transitions import give_back, make_ready, object_present
 
 
-def compute(state: State, message: Compute, outbox: Outbox) -> None:
+def compute(state: State, message: Compute, outbox: TurnEffects) -> None:
     """Accepts the tasks; those whose inputs are all present are ready at once.
 
     Raises ProtocolViolation, before anything else has changed, when the message contradicts itself.
     """
     session = state.sessions.get(message.session)
     if session is None:
-        session = state.sessions[message.session] = Session(message.session)
+        session = state.sessions[message.session] = HeldSession(message.session)
     _learn_specs(state, session, message.specs)
     rows = _Rows(session, message)
     if message.peers:
@@ -40,7 +40,7 @@ def compute(state: State, message: Compute, outbox: Outbox) -> None:
 class _Rows:
     """The tasks of a `Compute`, checked."""
 
-    def __init__(self, session: Session, message: Compute) -> None:
+    def __init__(self, session: HeldSession, message: Compute) -> None:
         self.tasks = unpack("I", message.task, "task")
         n_rows = len(self.tasks)
         self.specs = unpack("I", message.spec, "spec", n_rows)
@@ -72,7 +72,7 @@ class _Rows:
             yield QueuedTask(*row, args, inputs)
 
 
-def _learn_specs(state: State, session: Session, specs: tuple[NumberedSpec, ...]) -> None:
+def _learn_specs(state: State, session: HeldSession, specs: tuple[NumberedSpec, ...]) -> None:
     for numbered in specs:
         if numbered.number in session.specs:
             continue
@@ -87,7 +87,7 @@ def _learn_specs(state: State, session: Session, specs: tuple[NumberedSpec, ...]
         session.specs[numbered.number] = Spec(numbered.number, spec, lane, len(spec.outputs))
 
 
-def _take_sources(state: State, session: Session, message: Compute, outbox: Outbox) -> None:
+def _take_sources(state: State, session: HeldSession, message: Compute, outbox: TurnEffects) -> None:
     objects = unpack("I", message.source, "source")
     holders = unpack("I", message.source_holder, "source_holder", len(objects))
     sizes = unpack("Q", message.source_size, "source_size", len(objects))
@@ -97,21 +97,24 @@ def _take_sources(state: State, session: Session, message: Compute, outbox: Outb
         if is_inline:
             outbox.keep(session.number, obj)
             object_present(state, session, obj, size)
-        elif obj not in session.present and obj not in session.fetching:
+        elif obj in session.present:
+            # The server does not count on it; it has to, or it would never drop the object.
+            outbox.fetched(session.number, obj)
+        elif obj not in session.fetching:
             if holder == state.number:
                 raise ProtocolViolation(f"{object_name(session.number, obj)} is to be fetched from this worker itself")
             session.fetching[obj] = holder
             outbox.fetch(session.number, holder, obj, size)
 
 
-def _accept(state: State, session: Session, queued: QueuedTask, lost: dict[int, int], outbox: Outbox) -> None:
+def _accept(state: State, session: HeldSession, queued: QueuedTask, lost: dict[int, int], outbox: TurnEffects) -> None:
     known = session.tasks.get(queued.task)
     if known is not None:
         if known.queued.attempt >= queued.attempt:
             return
         cancel_tasks(state, session, [known], outbox)
     spec = session.specs[queued.spec]
-    task = Task(queued, spec, state.next_order)
+    task = HeldTask(queued, spec, state.next_order)
     state.next_order += 1
     session.tasks[queued.task] = task
     for obj in range(queued.first_output, queued.first_output + spec.n_outputs):
@@ -122,10 +125,9 @@ def _accept(state: State, session: Session, queued: QueuedTask, lost: dict[int, 
         make_ready(state, task)
 
 
-def _await_inputs(state: State, session: Session, task: Task, lost: dict[int, int]) -> None:
+def _await_inputs(state: State, session: HeldSession, task: HeldTask, lost: dict[int, int]) -> None:
     for obj in set(task.queued.inputs):
         session.needed[obj] = session.needed.get(obj, 0) + 1
-        session.doomed.discard(obj)
         if obj in session.present:
             continue
         session.waiters.setdefault(obj, []).append(task)

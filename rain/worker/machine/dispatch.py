@@ -20,8 +20,8 @@ from rain.core import resources
 from rain.core.resources import Offer
 from rain.worker.machine.effects import RunBatch
 from rain.worker.machine.executors import start_executors
-from rain.worker.machine.outbox import Outbox
-from rain.worker.machine.state import Batch, Executor, Lane, Stage, State, Task
+from rain.worker.machine.outbox import TurnEffects
+from rain.worker.machine.state import Batch, Executor, HeldTask, Lane, Stage, State
 from rain.worker.machine.transitions import close_lane
 
 #: How much work a batch holds at most, as far as is known; one task may be longer.
@@ -33,7 +33,7 @@ SHORT_US = 1000.0
 PATIENCE_S = 1.0
 
 
-def dispatch(state: State, now: float, outbox: Outbox) -> None:
+def dispatch(state: State, now: float, outbox: TurnEffects) -> None:
     """Gives executors what they can run."""
     if not state.lanes:
         return
@@ -72,7 +72,7 @@ def _block(state: State, lane: Lane, *, fits: bool, free: Offer, now: float) -> 
     return resources.subtract(free, lane.request_class.request)
 
 
-def _want_executors(state: State, lane: Lane, outbox: Outbox) -> None:
+def _want_executors(state: State, lane: Lane, outbox: TurnEffects) -> None:
     """Resources are free but no executor is: fractional requests can use more than one per cpu."""
     if state.trouble.since is not None:
         return
@@ -126,7 +126,7 @@ def _give_batch(state: State, lane: Lane, executor: Executor, now: float) -> Run
     return RunBatch(executor.number, lane.session, tuple(new_specs), tuple([task.queued for task in tasks]))
 
 
-def _take_batch(lane: Lane) -> list[Task]:
+def _take_batch(lane: Lane) -> list[HeldTask]:
     """Takes tasks from the head of the lane; all of them are short, or there is one."""
     heap = lane.heap
     share = min(-(-len(heap) // lane.request_class.limit), MAX_BATCH)
@@ -142,7 +142,7 @@ def _take_batch(lane: Lane) -> list[Task]:
     return tasks
 
 
-def _is_short(task: Task) -> bool:
+def _is_short(task: HeldTask) -> bool:
     """Known to be short, and without a time limit of its own (which is measured per batch)."""
     spec = task.spec
     return spec.mean_us is not None and spec.mean_us < SHORT_US and spec.spec.timeout_s is None

@@ -8,8 +8,8 @@ from rain.core.ids import task_name
 from rain.protocol.worker import Failed
 from rain.worker.machine.effects import Complain, Exit, KillExecutor, StartExecutor
 from rain.worker.machine.events import ExecutorEnded, ExecutorReady
-from rain.worker.machine.outbox import Outbox
-from rain.worker.machine.state import Executor, Session, Stage, State, Task
+from rain.worker.machine.outbox import TurnEffects
+from rain.worker.machine.state import Executor, HeldSession, HeldTask, Stage, State
 from rain.worker.machine.transitions import discard_outputs, forget_task, make_ready, outputs
 
 #: After this many executors in a row that ended before any task began, they are started one by one, with pauses.
@@ -36,7 +36,7 @@ _SIGNALS = {
 }
 
 
-def staff(state: State, now: float, outbox: Outbox) -> None:
+def staff(state: State, now: float, outbox: TurnEffects) -> None:
     """Starts executors until there is one per cpu, carefully where they die at once."""
     missing = state.n_base_executors - len(state.executors)
     if missing <= 0:
@@ -48,7 +48,7 @@ def staff(state: State, now: float, outbox: Outbox) -> None:
     start_executors(state, missing, outbox)
 
 
-def start_executors(state: State, count: int, outbox: Outbox) -> None:
+def start_executors(state: State, count: int, outbox: TurnEffects) -> None:
     """Starts this many more; a number is never used twice."""
     for number in range(state.next_executor, state.next_executor + count):
         state.executors[number] = Executor(number)
@@ -67,7 +67,7 @@ def executor_ready(state: State, event: ExecutorReady) -> None:
     state.idle[executor.number] = executor
 
 
-def kill(state: State, executor: Executor, outbox: Outbox) -> None:
+def kill(state: State, executor: Executor, outbox: TurnEffects) -> None:
     """Orders the executor's end; what it holds stays held until then."""
     if executor.stage is Stage.KILLED:
         return
@@ -76,7 +76,7 @@ def kill(state: State, executor: Executor, outbox: Outbox) -> None:
     outbox.order(KillExecutor(executor.number))
 
 
-def stop_overdue(state: State, now: float, outbox: Outbox) -> None:
+def stop_overdue(state: State, now: float, outbox: TurnEffects) -> None:
     """Kills executors whose task runs longer than its spec allows."""
     for executor in state.executors.values():
         if executor.stage is not Stage.READY or not executor.batches:
@@ -95,7 +95,7 @@ def free_resources(state: State, executor: Executor) -> None:
         executor.holds = None
 
 
-def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: Outbox) -> None:
+def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: TurnEffects) -> None:
     """Sorts out what became of its tasks.
 
     The one that ran fails, unless the end was our doing; what had not begun queues again, and so does what was done
@@ -121,13 +121,16 @@ def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: Outbo
             failure=_failure(number, task, executor, event) if runs_at_end and is_blamed else None,
             begun=index < n_begun,
         )
-    if any(number not in state.sessions for number, _ in rest):
+    if executor.stage is Stage.KILLED:
+        # It may have been killed with its session, and have held the last task of a class.
         state.forget_unused_classes()
     if executor.stage is not Stage.KILLED and not event.n_started and (rest or executor.stage is Stage.STARTING):
         _early_death(state, event, now, outbox)
 
 
-def _task_left(state: State, number: int, task: Task, outbox: Outbox, *, failure: Failure | None, begun: bool) -> None:
+def _task_left(
+    state: State, number: int, task: HeldTask, outbox: TurnEffects, *, failure: Failure | None, begun: bool
+) -> None:
     """One task of an executor that ended."""
     session = state.sessions.get(number)
     if session is None:
@@ -144,13 +147,13 @@ def _task_left(state: State, number: int, task: Task, outbox: Outbox, *, failure
         discard_outputs(session, task, outbox)
 
 
-def fail(session: Session, task: Task, failure: Failure, outbox: Outbox) -> None:
+def fail(session: HeldSession, task: HeldTask, failure: Failure, outbox: TurnEffects) -> None:
     """The attempt failed; tasks that wait for it stay until the server cancels them."""
     forget_task(session, task, outbox)
     outbox.tell(Failed(session.number, task.queued.task, task.queued.attempt, failure))
 
 
-def _failure(session: int, task: Task, executor: Executor, event: ExecutorEnded) -> Failure:
+def _failure(session: int, task: HeldTask, executor: Executor, event: ExecutorEnded) -> Failure:
     name = task_name(session, task.queued.task)
     if executor.timed_out:
         limit = task.spec.spec.timeout_s or 0.0
@@ -168,7 +171,7 @@ def _how_it_ended(event: ExecutorEnded) -> str:
     return f"was killed by signal {event.signal}" + (f" ({meaning})" if meaning else "")
 
 
-def _early_death(state: State, event: ExecutorEnded, now: float, outbox: Outbox) -> None:
+def _early_death(state: State, event: ExecutorEnded, now: float, outbox: TurnEffects) -> None:
     trouble = state.trouble
     trouble.n_deaths += 1
     if trouble.n_deaths < MAX_EARLY_DEATHS:

@@ -7,7 +7,7 @@ from collections import Counter
 from rain.core import resources
 from rain.core.errors import InvariantViolation
 from rain.core.ids import object_name, session_name, task_name
-from rain.worker.machine.state import Executor, Session, Stage, State, Task
+from rain.worker.machine.state import Executor, HeldSession, HeldTask, Stage, State
 from rain.worker.machine.transitions import outputs
 
 
@@ -77,7 +77,7 @@ def _check_executor(state: State, executor: Executor) -> None:
         )
 
 
-def _check_task(state: State, session: Session, task: Task) -> None:
+def _check_task(state: State, session: HeldSession, task: HeldTask) -> None:
     name = task_name(session.number, task.queued.task)
     absent = set(task.queued.inputs) - session.present.keys()
     in_batch = task.executor is not None and any(
@@ -98,7 +98,7 @@ def _check_task(state: State, session: Session, task: Task) -> None:
         _require(obj in session.making, f"{object_name(session.number, obj)} is made here, the books do not say so")
 
 
-def _check_objects(session: Session) -> None:
+def _check_objects(session: HeldSession) -> None:
     needed = Counter(obj for task in session.tasks.values() for obj in set(task.queued.inputs))
     _require(dict(needed) == session.needed, f"{session_name(session.number)}: the counts of readers are wrong")
     for obj, waiting in session.waiters.items():

@@ -7,8 +7,8 @@ from rain.core.ids import task_name
 from rain.protocol.executor import TaskDone, TaskFailed
 from rain.worker.machine.events import ExecutorReported, InputsArrived, InputsUnavailable
 from rain.worker.machine.executors import fail, free_resources
-from rain.worker.machine.outbox import Outbox
-from rain.worker.machine.state import Executor, Session, Stage, StartTrouble, State, Task
+from rain.worker.machine.outbox import TurnEffects
+from rain.worker.machine.state import Executor, HeldSession, HeldTask, Stage, StartTrouble, State
 from rain.worker.machine.transitions import (
     discard_file,
     discard_outputs,
@@ -24,7 +24,7 @@ _WEIGHT_DOWN = 1 / 4
 _WEIGHT_UP = 1 / 8
 
 
-def executor_reported(state: State, event: ExecutorReported, outbox: Outbox) -> None:
+def executor_reported(state: State, event: ExecutorReported, outbox: TurnEffects) -> None:
     """Results become objects, failures are passed on; what was cancelled meanwhile leaves nothing."""
     executor = state.executors.get(event.executor)
     if executor is None:
@@ -51,7 +51,7 @@ def executor_reported(state: State, event: ExecutorReported, outbox: Outbox) -> 
     _end_batches(state, executor)
 
 
-def inputs_arrived(state: State, event: InputsArrived, outbox: Outbox) -> None:
+def inputs_arrived(state: State, event: InputsArrived, outbox: TurnEffects) -> None:
     """Objects that were ordered are in the store; those that nobody wants any more leave it at once."""
     session = state.sessions.get(event.session)
     if session is None:
@@ -72,7 +72,7 @@ def inputs_arrived(state: State, event: InputsArrived, outbox: Outbox) -> None:
             object_present(state, session, obj, size)
 
 
-def inputs_unavailable(state: State, event: InputsUnavailable, outbox: Outbox) -> None:
+def inputs_unavailable(state: State, event: InputsUnavailable, outbox: TurnEffects) -> None:
     """The holder has not got them: the tasks that wait go back to the server, which knows where else to look."""
     session = state.sessions.get(event.session)
     if session is None:
@@ -91,14 +91,14 @@ def inputs_unavailable(state: State, event: InputsUnavailable, outbox: Outbox) -
         give_back(session, lost, outbox)
 
 
-def _settle_doom(session: Session, obj: int, outbox: Outbox) -> None:
+def _settle_doom(session: HeldSession, obj: int, outbox: TurnEffects) -> None:
     """The object came on another way before its fetch ended; the server may have dropped it since."""
     if obj in session.doomed and obj not in session.needed:
         session.doomed.discard(obj)
         remove_object(session, obj, outbox)
 
 
-def _take(executor: Executor, session: int, ended: TaskDone | TaskFailed) -> Task | None:
+def _take(executor: Executor, session: int, ended: TaskDone | TaskFailed) -> HeldTask | None:
     """The task that ended, taken out of its batch; None for one that this executor was not given."""
     for batch in executor.batches:
         task = batch.tasks.get(ended.task) if batch.session == session else None
@@ -108,7 +108,7 @@ def _take(executor: Executor, session: int, ended: TaskDone | TaskFailed) -> Tas
     return None
 
 
-def _finish(state: State, session: Session, task: Task, done: TaskDone, outbox: Outbox) -> None:
+def _finish(state: State, session: HeldSession, task: HeldTask, done: TaskDone, outbox: TurnEffects) -> None:
     """The task is done: it is reported, and its outputs are inputs for others from now on."""
     del session.tasks[done.task]
     spec = task.spec
@@ -122,13 +122,14 @@ def _finish(state: State, session: Session, task: Task, done: TaskDone, outbox: 
     for obj, output in enumerate(done.outputs, first_output):
         if session.making.get(obj) is task:
             del session.making[obj]
+        session.doomed.discard(obj)
         outbox.keep(session.number, obj)
         object_present(state, session, obj, output.size)
     if task.queued.inputs:
         release_inputs(session, task, outbox)
 
 
-def _discard_results(session: Session | None, number: int, task: Task, outbox: Outbox) -> None:
+def _discard_results(session: HeldSession | None, number: int, task: HeldTask, outbox: TurnEffects) -> None:
     if session is not None:
         discard_outputs(session, task, outbox)
         return
@@ -136,7 +137,7 @@ def _discard_results(session: Session | None, number: int, task: Task, outbox: O
         outbox.discard(number, obj)
 
 
-def _wrong_number(session: Session, task: Task, done: TaskDone) -> Failure:
+def _wrong_number(session: HeldSession, task: HeldTask, done: TaskDone) -> Failure:
     name = task_name(session.number, task.queued.task)
     return Failure(
         cause=Cause.EXECUTOR,

@@ -22,7 +22,7 @@ from rain.worker.machine.events import (
 )
 from rain.worker.machine.executors import executor_ended, executor_ready, staff, stop_overdue
 from rain.worker.machine.local_events import executor_reported, inputs_arrived, inputs_unavailable
-from rain.worker.machine.outbox import Outbox
+from rain.worker.machine.outbox import TurnEffects
 from rain.worker.machine.server_events import cancel, drop, end_session
 from rain.worker.machine.state import Stage, State
 
@@ -37,7 +37,7 @@ class WorkerMachine:
     def start(self, now: float) -> list[Effect]:
         """Orders the first executors; called once, when the server has said welcome."""
         self.state.heard_at = now
-        outbox = Outbox()
+        outbox = TurnEffects()
         staff(self.state, now, outbox)
         return outbox.close(urgent=False)
 
@@ -49,7 +49,7 @@ class WorkerMachine:
         state = self.state
         if state.exited:
             return []
-        outbox = Outbox()
+        outbox = TurnEffects()
         for event in events:
             self._take(event, now, outbox)
             if self.state.exited:
@@ -68,7 +68,7 @@ class WorkerMachine:
         """How many executors there are whatever is to do: one per cpu."""
         return self.state.n_base_executors
 
-    def _take(self, event: Event, now: float, outbox: Outbox) -> None:
+    def _take(self, event: Event, now: float, outbox: TurnEffects) -> None:
         state = self.state
         match event:
             case ExecutorReported():
@@ -91,7 +91,7 @@ class WorkerMachine:
             case _:
                 assert_never(event)
 
-    def _server_said(self, message: FromServer, outbox: Outbox) -> None:
+    def _server_said(self, message: FromServer, outbox: TurnEffects) -> None:
         state = self.state
         match message:
             case Compute():
@@ -109,7 +109,7 @@ class WorkerMachine:
             case _:
                 assert_never(message)
 
-    def _exit(self, outbox: Outbox) -> None:
+    def _exit(self, outbox: TurnEffects) -> None:
         self.state.exited = True
         outbox.order(Exit())
 

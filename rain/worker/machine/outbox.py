@@ -50,7 +50,7 @@ class Results:
 
 
 @dataclass(slots=True)
-class Outbox:
+class TurnEffects:
     """Effects in order, and the batches that are still open."""
 
     effects: list[Effect] = field(default_factory=list)

@@ -7,12 +7,12 @@ from rain.protocol.worker import Cancel, Drop
 from rain.worker.machine.cancel import cancel_tasks
 from rain.worker.machine.effects import CloseSessionStore
 from rain.worker.machine.executors import kill
-from rain.worker.machine.outbox import Outbox
+from rain.worker.machine.outbox import TurnEffects
 from rain.worker.machine.state import Stage, State
 from rain.worker.machine.transitions import close_lane, remove_object
 
 
-def drop(state: State, message: Drop, outbox: Outbox) -> None:
+def drop(state: State, message: Drop, outbox: TurnEffects) -> None:
     """Objects leave the store; those on their way when they arrive, those that a task here needs when it has ended.
 
     Outputs of tasks that are not done are not meant: the server judges them when they are reported.
@@ -29,7 +29,7 @@ def drop(state: State, message: Drop, outbox: Outbox) -> None:
             session.doomed.add(obj)
 
 
-def cancel(state: State, message: Cancel, outbox: Outbox) -> None:
+def cancel(state: State, message: Cancel, outbox: TurnEffects) -> None:
     """Stops these attempts; those that are not here are ignored."""
     session = state.sessions.get(message.session)
     if session is None:
@@ -44,7 +44,7 @@ def cancel(state: State, message: Cancel, outbox: Outbox) -> None:
     cancel_tasks(state, session, found.values(), outbox)
 
 
-def end_session(state: State, number: int, outbox: Outbox) -> None:
+def end_session(state: State, number: int, outbox: TurnEffects) -> None:
     """Everything of the session goes; executors that run a task of it are killed."""
     session = state.sessions.pop(number, None)
     if session is None:

@@ -37,7 +37,7 @@ class Lane:
     session: int
     request_class: RequestClass
     #: A heap of (order, task): the server's order is kept, also by tasks that come back.
-    heap: list[tuple[int, Task]] = field(default_factory=list)
+    heap: list[tuple[int, HeldTask]] = field(default_factory=list)
     #: Since when the head waits for resources; None: it does not.
     blocked_since: float | None = None
 
@@ -55,7 +55,7 @@ class Spec:
 
 
 @dataclass(slots=True, eq=False)
-class Task:
+class HeldTask:
     """An attempt that the server gave to this worker, until it is reported, cancelled or given back.
 
     It waits (`missing` > 0), is ready (in the heap of `spec.lane`), or is in a batch of `executor`.
@@ -71,21 +71,21 @@ class Task:
 
 
 @dataclass(slots=True, eq=False)
-class Session:
+class HeldSession:
     """What the worker has of one session."""
 
     number: int
     specs: dict[int, Spec] = field(default_factory=dict)
-    tasks: dict[int, Task] = field(default_factory=dict)
+    tasks: dict[int, HeldTask] = field(default_factory=dict)
     lanes: dict[Request, Lane] = field(default_factory=dict)
     #: Objects in the store: sizes in bytes.
     present: dict[int, int] = field(default_factory=dict)
     #: Objects ordered by `Fetch` and not answered yet: their holders. Rarely, such an object is present as well.
     fetching: dict[int, int] = field(default_factory=dict)
     #: Outputs of the tasks above: which task makes them.
-    making: dict[int, Task] = field(default_factory=dict)
+    making: dict[int, HeldTask] = field(default_factory=dict)
     #: Inputs that are not present: the tasks that wait for them, each once.
-    waiters: dict[int, list[Task]] = field(default_factory=dict)
+    waiters: dict[int, list[HeldTask]] = field(default_factory=dict)
     #: Inputs of the tasks above: how many tasks read them.
     needed: dict[int, int] = field(default_factory=dict)
     #: Objects that the server dropped while they were on their way or still needed; they go when that is over.
@@ -110,7 +110,7 @@ class Batch:
 
     session: int
     #: What is not reported yet, in the order in which it runs. Cancelled tasks stay until the executor has ended.
-    tasks: dict[int, Task]
+    tasks: dict[int, HeldTask]
     #: All its tasks are known to be short, so another batch may wait behind it.
     is_short: bool
     #: When its only task has run too long; None: no limit.
@@ -158,7 +158,7 @@ class State:
     #: When the server last said something.
     heard_at: float = 0.0
     exited: bool = False
-    sessions: dict[int, Session] = field(default_factory=dict)
+    sessions: dict[int, HeldSession] = field(default_factory=dict)
     classes: dict[Request, RequestClass] = field(default_factory=dict)
     #: Lanes with ready tasks.
     lanes: dict[Lane, None] = field(default_factory=dict)

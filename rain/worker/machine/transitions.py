@@ -7,17 +7,17 @@ from heapq import heapify, heappush
 
 from rain.protocol.columns import pack
 from rain.protocol.worker import Unavailable
-from rain.worker.machine.outbox import Outbox
-from rain.worker.machine.state import Lane, Session, State, Task
+from rain.worker.machine.outbox import TurnEffects
+from rain.worker.machine.state import HeldSession, HeldTask, Lane, State
 
 
-def outputs(task: Task) -> range:
+def outputs(task: HeldTask) -> range:
     """The objects that a task makes."""
     first = task.queued.first_output
     return range(first, first + task.spec.n_outputs)
 
 
-def make_ready(state: State, task: Task) -> None:
+def make_ready(state: State, task: HeldTask) -> None:
     """All inputs are present: the task queues."""
     lane = task.spec.lane
     if not lane.heap:
@@ -39,7 +39,7 @@ def close_lane(state: State, lane: Lane) -> None:
     lane.blocked_since = None
 
 
-def object_present(state: State, session: Session, obj: int, size: int) -> None:
+def object_present(state: State, session: HeldSession, obj: int, size: int) -> None:
     """The object is in the store: tasks that waited only for it become ready."""
     session.present[obj] = size
     session.leftovers.discard(obj)
@@ -49,7 +49,7 @@ def object_present(state: State, session: Session, obj: int, size: int) -> None:
             make_ready(state, task)
 
 
-def release_inputs(session: Session, task: Task, outbox: Outbox) -> None:
+def release_inputs(session: HeldSession, task: HeldTask, outbox: TurnEffects) -> None:
     """The task reads its inputs no more; those that the server dropped meanwhile go."""
     for obj in set(task.queued.inputs):
         left = session.needed[obj] - 1
@@ -62,13 +62,13 @@ def release_inputs(session: Session, task: Task, outbox: Outbox) -> None:
             remove_object(session, obj, outbox)
 
 
-def remove_object(session: Session, obj: int, outbox: Outbox) -> None:
+def remove_object(session: HeldSession, obj: int, outbox: TurnEffects) -> None:
     """The object leaves the store, if it is there."""
     if session.present.pop(obj, None) is not None:
         discard_file(session, obj, outbox)
 
 
-def discard_file(session: Session, obj: int, outbox: Outbox) -> None:
+def discard_file(session: HeldSession, obj: int, outbox: TurnEffects) -> None:
     """The object's file goes; while an attempt here makes the object it may be that attempt's, so it goes after it."""
     if obj in session.making:
         session.leftovers.add(obj)
@@ -76,7 +76,7 @@ def discard_file(session: Session, obj: int, outbox: Outbox) -> None:
         outbox.discard(session.number, obj)
 
 
-def forget_task(session: Session, task: Task, outbox: Outbox) -> None:
+def forget_task(session: HeldSession, task: HeldTask, outbox: TurnEffects) -> None:
     """The task is none of this session's any more. It must have left its lane before."""
     del session.tasks[task.queued.task]
     for obj in outputs(task):
@@ -91,14 +91,14 @@ def forget_task(session: Session, task: Task, outbox: Outbox) -> None:
         release_inputs(session, task, outbox)
 
 
-def discard_outputs(session: Session, task: Task, outbox: Outbox) -> None:
+def discard_outputs(session: HeldSession, task: HeldTask, outbox: TurnEffects) -> None:
     """What an attempt that ended without a report may have left of its outputs in the store goes."""
     for obj in outputs(task):
         if obj not in session.present and obj not in session.fetching:
             discard_file(session, obj, outbox)
 
 
-def give_back(session: Session, lost: Mapping[int, int], outbox: Outbox) -> None:
+def give_back(session: HeldSession, lost: Mapping[int, int], outbox: TurnEffects) -> None:
     """These inputs (and the holders that were to have them) cannot be had: tasks that wait for them are not for us.
 
     Tasks that wait for outputs of those stay, until the server cancels them.
@@ -118,7 +118,7 @@ def give_back(session: Session, lost: Mapping[int, int], outbox: Outbox) -> None
     )
 
 
-def _stop_waiting(session: Session, task: Task) -> None:
+def _stop_waiting(session: HeldSession, task: HeldTask) -> None:
     for obj in set(task.queued.inputs):
         waiting = session.waiters.get(obj)
         if waiting is None or task not in waiting:

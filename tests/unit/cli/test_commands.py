@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from rain.cli.main import VERBS, tree
 from rain.cli.run import cpus_of_workers
+from rain.cli.worker import apply_file
+from rain.core.config import WorkerConfig
+from rain.core.errors import RainException
 from rain.deploy.capacity import detect_cpus
+from rain.deploy.folders import log_file
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -41,3 +47,32 @@ def test_workers_share_the_cpus_of_the_machine_evenly() -> None:
     assert sum(cpus_of_workers(True, cpus, False)) == cpus
     assert cpus_of_workers(True, (4, 4, 2), True) == [4, 4, 2]
     assert cpus_of_workers(True, 1, True) == [max(1, cpus - 1)]
+
+
+def test_a_prefix_with_an_open_quote_is_refused() -> None:
+    answer = CliRunner().invoke(tree, ["run", "--runprefix", "'perf record"])
+    assert answer.exit_code == 2
+    assert "cannot be split into words: No closing quotation" in answer.output
+
+
+def test_a_log_folder_that_cannot_be_is_named() -> None:
+    with pytest.raises(RainException, match=r"cannot write the log /dev/null/logs/.*: Not a directory"):
+        log_file(Path("/dev/null/logs"), "server")
+
+
+def test_a_file_of_worker_options_has_resources_and_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "worker.toml"
+    path.write_text('cpus = 3\nmemory = "2 GiB"\n[resources]\nlicense = 2\n')
+    config = apply_file(WorkerConfig(cpus=1), path)
+    assert (config.cpus, config.memory_bytes, config.resources) == (1, 2 << 30, (("license", 2),))
+
+
+@pytest.mark.parametrize("text", ["cpus = 'x", "foo = 1", "memory = 'much'", "[resources]\na = -1", None])
+def test_a_file_of_worker_options_that_cannot_be_is_refused(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "worker.toml"
+    if text is None:
+        path.mkdir()
+    else:
+        path.write_text(text)
+    with pytest.raises(click.BadParameter):
+        apply_file(WorkerConfig(), path)

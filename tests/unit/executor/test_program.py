@@ -9,14 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rain.core.kinds import ExecuteArgs, InputWord, Kind, OutputWord, TextWord
+from rain.core.failure import Cause
+from rain.core.kinds import ExecuteArgs, InputWord, Kind, OutputWord, PythonConfig, TextWord
 from rain.core.resources import Request
 from rain.core.spec import OutputSpec, TaskSpec
+from rain.data.function import dump_function
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced
 from tests.unit.executor.forkserver_bench import inline_input
 
 STDOUT = OutputSpec("stdout")
 LARGE = MAX_PIPE_RESULT + 1
+PLAIN = msgspec.msgpack.encode(PythonConfig(with_context=False))
 
 
 def program(words, *outputs, **args):
@@ -284,3 +287,63 @@ def test_a_folder_that_was_replaced_by_a_link_is_not_emptied_through_it(bench, t
 
 def test_the_executor_lives_after_all_this(bench):
     assert run(bench, ["echo", "alive"], STDOUT)[0].data == b"alive\n"
+
+
+# ------------------------------------------------------------------------------------------ adversaries
+
+
+def test_an_input_that_a_failing_program_changed_is_removed_too(bench):
+    given = bench.stored_input(8, b"before")
+    failure = fail(bench, ["chmod +w", InputWord(0, path="f"), "; echo after > f; exit 3"], inputs=[given], shell=True)
+    assert "exited with status 3" in failure.message
+    assert not Path(given.path).exists(), "nobody may read what was changed"
+
+
+def test_an_input_that_is_gone_is_no_fault_of_the_task(bench):
+    given = bench.stored_input(9, b"x")
+    Path(given.path).unlink()
+    failure = fail(bench, ["cat", InputWord(0)], STDOUT, inputs=[given])
+    assert failure.cause is Cause.INPUT
+    assert "is not on the worker any more" in failure.message
+
+
+def test_an_output_that_is_also_somebody_else_s_file_is_copied_and_that_file_left_alone(bench, tmp_path):
+    own = bench.root / "own"
+    own.write_bytes(bytes(LARGE))
+    own.chmod(0o640)
+    assert run(bench, [f"ln {own} f"], OutputSpec(path="f"), shell=True) == (Produced(LARGE),)
+    assert own.stat().st_mode & 0o777 == 0o640
+    assert own.stat().st_ino != bench.stored_result(bench.n_tasks).stat().st_ino
+    own.unlink()
+
+
+def test_what_a_python_task_did_to_its_process_does_not_reach_the_next_program(bench):
+    def spoil() -> bytes:
+        os.umask(0o777)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.chdir("/")
+        return b""
+
+    bench.done(TaskSpec(Kind.PYTHON, body=dump_function(spoil), config=PLAIN, outputs=(OutputSpec(),)))
+    words = ["umask; grep -E 'SigBlk|SigIgn' /proc/self/status; touch made"]
+    [produced] = run(bench, words, STDOUT, shell=True)
+    umask, blocked, ignored = produced.data.decode().splitlines()
+    assert umask == "0077"
+    assert int(blocked.split()[1], 16) == 0
+    # Signals 32 and 33 are those of the C library itself.
+    assert int(ignored.split()[1], 16) & ~(0b11 << 31) == 0
+
+
+def test_a_program_that_removes_all_it_finds_harms_no_other(bench):
+    command = f"rm -rf {bench.root}/tasks/*"
+    run(bench, [command], shell=True)
+    assert run(bench, ["pwd"], STDOUT)[0].data.decode().strip() == f"{bench.root}/tasks/e1/program/work"
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "x/" * 3000 + "x", "nul\0"])
+def test_paths_that_no_file_system_takes_fail_their_task_only(bench, path):
+    inputs = [inline_input(1, b"")]
+    assert fail(bench, ["true"], inputs=inputs, files=(InputWord(0, path=path),)).cause is Cause.TASK
+    assert run(bench, ["echo", "fine"], STDOUT)[0].data == b"fine\n"

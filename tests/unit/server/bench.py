@@ -104,11 +104,13 @@ class FakeMachine:
 
     def __init__(self) -> None:
         self.batches: list[list[Event]] = []
+        self.times: list[float] = []
         self.answers: list[list[Effect] | Exception] = []
 
     def handle(self, events: Sequence[Event], now: float) -> list[Effect]:
         """One batch."""
         self.batches.append(list(events))
+        self.times.append(now)
         answer = self.answers.pop(0) if self.answers else []
         if isinstance(answer, Exception):
             raise answer
@@ -141,11 +143,12 @@ class ShellBench:
         self.transport = FakeTransport()
         self.stash = Stash(folder, limits)
         self.terminated = 0
+        self.time_s = 12.5
         self.shell = ServerShell(
             self.machine,
             self.stash,
             self.transport,
-            clock=lambda: 12.5,
+            clock=lambda: self.time_s,
             welcome=Welcome(0, "c" * 32, Versions("", "", "")),
             versions=lambda: VERSIONS,
             on_terminate=self._terminate,

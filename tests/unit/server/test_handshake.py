@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from rain.core.errors import ProtocolViolation
+from rain.core.resources import UNIT, Offer
 from rain.protocol.hello import ClientHello, Versions, WorkerHello
 from rain.server.handshake import Refused, own_versions, read_hello
 from tests.unit.server.bench import VERSIONS, client_hello, worker_hello
@@ -89,3 +90,28 @@ def test_the_servers_own_versions_are_known():
     assert own.rain
     assert own.python.count(".") == 2
     assert own.cloudpickle
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data_key": "short"},
+        {"data_key": "~" * 40},
+        {"data_key": "é" * 40},
+        {"data_host": ""},
+        {"data_host": "h" * 1000},
+        {"data_port": 0},
+        {"data_port": 1 << 16},
+        {"data_port": -1},
+        {"offer": Offer(cpus=0)},
+        {"offer": Offer(cpus=-UNIT)},
+        {"offer": Offer(cpus=1 << 62)},
+        {"offer": Offer(gpus=-1)},
+        {"offer": Offer(named=(("licence", -1),))},
+        {"offer": Offer(named=(("licence", 1), ("licence", 2)))},
+    ],
+    ids=str,
+)
+def test_a_worker_that_others_could_not_use_is_refused_before_they_hear_of_it(changes):
+    with pytest.raises(Refused):
+        read_hello(worker_hello(**changes), "worker", VERSIONS)

@@ -146,6 +146,14 @@ def test_all_messages_of_a_batch_are_one_call_of_the_machine(joined):
         [encode(Upload(1, 0, 0, 1)), b"a", b"b"],
         [encode(Upload(1, 0, 5, 9)), b"abc"],
         [encode(submit(args=[b"abc"]))[:-1]],
+        [encode(Submit(session=1, first_spec=0, first_task=0, n_tasks=-1, first_object=0, n_objects=0))],
+        [encode(Submit(session=1, first_spec=0, first_task=-9, n_tasks=2, first_object=0, n_objects=0))],
+        [encode(Submit(session=1, first_spec=0, first_task=2**32 - 2, n_tasks=1, first_object=0, n_objects=0))],
+        [encode(Upload(1, -1, 0, 1)), b"a"],
+        [encode(Upload(1, 2**32 - 1, 0, 1)), b"a"],
+        # More entries, or a deeper nesting, than there are bytes for.
+        [b"\x82\xa4type\xa6submit\xa5specs\xdd\xff\xff\xff\xff"],
+        [b"\x82\xa4type\xa6unwait\xa4junk" + b"\x91" * 1_000_000],
     ],
 )
 def test_a_client_that_breaks_the_protocol_is_dropped_and_nobody_else(joined, frames):
@@ -369,3 +377,29 @@ def test_a_submit_that_was_tampered_with_is_taken_whole_or_not_at_all(data):
     assert bool(bench.dropped()) is not bool(taken)
     brought = sum(len(event.message.args) + len(event.message.constant_data) for event in taken)
     assert bench.stash.used()[0] <= brought
+
+
+def test_a_message_that_breaks_the_server_s_own_code_costs_its_sender_and_nobody_else(joined, monkeypatch):
+    def fail(*_: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr("rain.server.stash.Stash.take_submit", fail)
+    joined.shell.batch(
+        [
+            (b"c", "client", [encode(submit(args=[b"abc"]))]),
+            (b"w", "worker", [encode(WorkerPong())]),
+        ]
+    )
+    assert joined.dropped() == [b"c"]
+    assert joined.events() == [ClientLeft(1), WorkerSaid(1, WorkerPong())]
+    assert joined.shell.faults.count == 1
+
+
+def test_time_stands_still_for_the_machine_while_the_server_is_kept_from_its_work(bench):
+    for seconds in (0.0, 0.25, 0.25, 60.0, 0.25):
+        bench.time_s += seconds
+        bench.shell.tick()
+    bench.time_s += 30.0
+    bench.join(b"w", "worker")
+    bench.shell.tick()
+    assert bench.machine.times == [12.5, 12.75, 13.0, 13.0, 13.25, 13.25, 13.25]

@@ -471,3 +471,35 @@ def test_a_budget_serves_in_order_and_gives_back_what_a_cancelled_one_was_grante
 
 def test_every_request_fits_the_budget() -> None:
     assert DATA.frame_bytes <= MAX_BYTES_IN_FLIGHT
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        Peer(5, "127.0.0.1", 1, "short"),
+        Peer(5, "127.0.0.1", 1, "~" * 40),
+        Peer(5, "h" * 300 + ".example", 1, "k" * 40),
+        Peer(5, "nul\0", 1, "k" * 40),
+        Peer(5, "..", 1, "k" * 40),
+        Peer(5, "127.0.0.1", -1, "k" * 40),
+        Peer(5, "127.0.0.1", 1 << 20, "k" * 40),
+    ],
+    ids=lambda peer: f"{peer.host[:9]!r}:{peer.port} {peer.key[:5]}",
+)
+def test_a_holder_whose_address_or_key_makes_no_sense_has_nothing(tmp_path: Path, peer: Peer) -> None:
+    async def scenario(w: World) -> None:
+        w.fetcher.learn([peer])
+        assert await w.fetcher.get(5, 1, [1]) == [None]
+
+    run(scenario, tmp_path)
+
+
+def test_a_pipe_in_the_place_of_an_object_stops_nobody(tmp_path: Path) -> None:
+    async def scenario(w: World) -> None:
+        path = w.put_file(1, LARGE)
+        path.unlink()
+        os.mkfifo(path)
+        w.put(2, b"here")
+        assert await w.fetcher.get(1, 1, [1, 2]) == [None, Stored(4, None, b"here")]
+
+    run(scenario, tmp_path)

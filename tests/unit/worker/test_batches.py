@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from rain.core.errors import InvariantViolation
-from rain.core.failure import Cause
+from rain.core.failure import Cause, Failure
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import encode
-from rain.protocol.executor import Produced, Report, Run, RunInput, RunSpec, RunTask, TaskDone, to_executor_decoder
+from rain.protocol.executor import (
+    Produced,
+    Report,
+    Run,
+    RunInput,
+    RunSpec,
+    RunTask,
+    TaskDone,
+    TaskFailed,
+    to_executor_decoder,
+)
 from rain.wire.holder import Stored
 from rain.worker.batches import MAX_RUN_BYTES, MAX_TASK_INPUT_BYTES, Batches
 from rain.worker.machine.effects import QueuedTask, RunBatch
 from rain.worker.store import ObjectStore
+
+
+def unharmed(session: int, objects: list[int]) -> None:
+    raise AssertionError(f"objects {objects} of session {session} are as they were stored")
 
 
 def queued(task: int, first_output: int, inputs: tuple[int, ...] = ()) -> QueuedTask:
@@ -31,7 +46,7 @@ def test_a_batch_names_small_inputs_by_bytes_and_large_ones_by_path(tmp_path: Pa
     store.path(1, 1).write_bytes(b"large")
     store.adopt_file(1, 1)
     spec = TaskSpec("python")
-    [run] = Batches(store).run(RunBatch(9, 1, ((3, spec),), (queued(7, 2, (1, 0, 1)),)))
+    [run] = Batches(store, unharmed).run(RunBatch(9, 1, ((3, spec),), (queued(7, 2, (1, 0, 1)),)))
     small = RunInput(0, 3, "text", b"abc", None)
     large = RunInput(1, 5, None, None, str(tmp_path / "s1.o1"))
     received = to_executor_decoder.decode(encode(run))
@@ -40,7 +55,7 @@ def test_a_batch_names_small_inputs_by_bytes_and_large_ones_by_path(tmp_path: Pa
 
 def test_an_input_that_is_not_in_the_store_is_our_mistake(tmp_path: Path) -> None:
     with pytest.raises(InvariantViolation, match=r"s1\.o5"):
-        give(Batches(ObjectStore(tmp_path)), queued(7, 2, (5,)))
+        give(Batches(ObjectStore(tmp_path), unharmed), queued(7, 2, (5,)))
 
 
 def test_very_many_inputs_of_one_task_come_as_files(tmp_path: Path) -> None:
@@ -48,7 +63,7 @@ def test_very_many_inputs_of_one_task_come_as_files(tmp_path: Path) -> None:
     n_inputs = MAX_TASK_INPUT_BYTES // 65536 + 2
     for obj in range(n_inputs):
         store.put_bytes(1, obj, bytes([obj]) * 65536, "blob")
-    [run] = give(Batches(store), queued(7, 1000, tuple(range(n_inputs))))
+    [run] = give(Batches(store, unharmed), queued(7, 1000, tuple(range(n_inputs))))
     inputs = run.tasks[0].inputs
     assert sum(each.data is not None for each in inputs) == n_inputs - 2
     for each in inputs[-2:]:
@@ -61,7 +76,7 @@ def test_a_batch_that_brings_very_much_is_several_messages(tmp_path: Path) -> No
     spec = TaskSpec("python")
     large = QueuedTask(1, 0, 3, 1, memoryview(bytes(MAX_RUN_BYTES + 1)), ())
     order = RunBatch(9, 1, ((3, spec),), (large, queued(2, 2), queued(3, 3)))
-    first, second = Batches(ObjectStore(tmp_path)).run(order)
+    first, second = Batches(ObjectStore(tmp_path), unharmed).run(order)
     assert [[task.task for task in run.tasks] for run in (first, second)] == [[1], [2, 3]]
     assert [len(run.specs) for run in (first, second)] == [1, 0]
 
@@ -72,7 +87,7 @@ def report(*outputs: Produced, task: int = 7) -> Report:
 
 def test_results_of_all_forms_are_in_the_store_before_the_machine_hears_of_them(tmp_path: Path) -> None:
     store = ObjectStore(tmp_path)
-    batches = Batches(store)
+    batches = Batches(store, unharmed)
     store.put_bytes(1, 0, b"abc", "text")
     give(batches, queued(7, 2, (0,)))
     store.path(1, 3).write_bytes(b"large")
@@ -89,7 +104,7 @@ def test_results_of_all_forms_are_in_the_store_before_the_machine_hears_of_them(
 )
 def test_a_result_that_is_not_what_was_reported_fails_its_task(tmp_path: Path, output: Produced) -> None:
     store = ObjectStore(tmp_path)
-    batches = Batches(store)
+    batches = Batches(store, unharmed)
     store.put_bytes(1, 0, b"abc")
     give(batches, queued(7, 2, (0,)))
     event = batches.take(9, report(output))
@@ -101,9 +116,70 @@ def test_a_result_that_is_not_what_was_reported_fails_its_task(tmp_path: Path, o
 
 def test_results_that_nobody_asked_for_do_not_enter_the_store(tmp_path: Path) -> None:
     store = ObjectStore(tmp_path)
-    batches = Batches(store)
+    batches = Batches(store, unharmed)
     give(batches, queued(7, 2))
     batches.take(9, report(Produced(1, None, b"x"), task=8))
     batches.forget_executor(9)
     batches.take(9, report(Produced(1, None, b"x")))
     assert store.get(1, 2) is None
+
+
+def test_inputs_of_tasks_that_did_not_end_well_are_looked_after(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path)
+    damaged: list[tuple[int, list[int]]] = []
+    batches = Batches(store, lambda session, objects: damaged.append((session, objects)))
+    for obj in (0, 1):
+        store.path(1, obj).write_bytes(b"large")
+        store.adopt_file(1, obj)
+    give(batches, queued(7, 2, (0,)), queued(8, 3, (1,)))
+    store.path(1, 0).unlink()
+    batches.take(9, Report(1, (), (TaskFailed(7, 0, 1, Failure(cause=Cause.TASK, message="oh")),)))
+    assert damaged == [], "the failure is passed on first"
+    batches.look_after_inputs()
+    assert damaged == [(1, [0])]
+    store.path(1, 1).unlink()
+    batches.forget_executor(9)
+    batches.look_after_inputs()
+    assert damaged == [(1, [0]), (1, [1])]
+
+
+def test_a_full_disk_has_small_inputs_travel_in_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ObjectStore(tmp_path)
+    n_inputs = MAX_TASK_INPUT_BYTES // 65536 + 1
+    for obj in range(n_inputs):
+        store.put_bytes(1, obj, bytes(65536))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "spill", full)
+    [run] = give(Batches(store, unharmed), queued(7, 1000, tuple(range(n_inputs))))
+    assert all(each.data is not None for each in run.tasks[0].inputs)
+
+
+def test_a_content_type_that_is_no_name_fails_the_task(tmp_path: Path) -> None:
+    batches = Batches(ObjectStore(tmp_path), unharmed)
+    give(batches, queued(7, 2))
+    event = batches.take(9, report(Produced(1, "user/" + "x" * 300, b"x")))
+    assert "more than 255 characters" in event.failed[0].failure.message
+
+
+def test_what_an_executor_says_is_cut_to_what_a_message_can_carry(tmp_path: Path) -> None:
+    batches = Batches(ObjectStore(tmp_path), unharmed)
+    give(batches, queued(7, 2), queued(8, 3))
+    huge = "x" * (10 << 20)
+    failure = Failure(
+        cause=Cause.TASK,
+        message=huge,
+        exception_type=huge,
+        traceback=huge,
+        stderr=huge,
+        debug=huge,
+        pickled=bytes(9 << 20),
+    )
+    done = TaskDone(7, 0, -5, (Produced(1, None, b"x"),))
+    event = batches.take(9, Report(1, (done,), (TaskFailed(8, 0, 1, failure),)))
+    assert event.done[0].duration_us == 0
+    assert len(encode(event.failed[0])) < 6 << 20
+    assert "characters left out" in event.failed[0].failure.debug
+    assert event.failed[0].failure.pickled is None

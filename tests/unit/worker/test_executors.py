@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import msgspec
 import psutil
+import pytest
 
-from rain.core.kinds import ExecuteArgs, Kind, SleepArgs, TextWord
+from rain.core.kinds import ExecuteArgs, Kind, PythonConfig, SleepArgs, TextWord
 from rain.core.spec import TaskSpec
+from rain.data.function import dump_function
 from rain.protocol.executor import Report, Run, RunInput, RunSpec, RunTask
 from rain.worker.executors import Executors, ProcessEnd
 from rain.worker.folders import WorkerFolders, make_folders
@@ -166,18 +169,34 @@ def test_a_half_written_result_of_a_killed_executor_is_removed(tmp_path: Path) -
     run(scenario, tmp_path)
 
 
-def test_the_death_of_the_forkserver_is_heard_and_takes_the_executors_along(tmp_path: Path) -> None:
+def test_a_forkserver_that_is_killed_takes_its_executors_and_their_programs_along_and_is_replaced(
+    tmp_path: Path,
+) -> None:
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+
     async def scenario(bench: Bench) -> None:
         bench.executors.start(0)
+        bench.executors.start(1)
         await bench.heard.until("ready", 0)
+        await bench.heard.until("ready", 1)
+        bench.executors.send(0, shell(f"setsid sleep 600 & echo > {begun}; sleep 600"))
+        await asyncio.to_thread(begun.read_text)
         left = bench.descendants()
-        assert len(left) == 1
+        assert len(left) >= 5, "two executors, a shell and two programs"
         os.kill(bench.forkserver.pid, signal.SIGKILL)
-        await bench.heard.until("forkserver", -1)
+        ending = await bench.heard.until("ended", 0)
+        assert (ending.exit_code, ending.signal, ending.n_started) == (None, signal.SIGKILL, 1)
+        assert (await bench.heard.until("ended", 1)).n_started == 0
         gone, alive = await asyncio.to_thread(psutil.wait_procs, left, PATIENCE_S)
-        assert (len(gone), alive) == (1, [])
+        assert (len(gone), alive) == (len(left), [])
+        bench.executors.start(2)
+        await bench.heard.until("ready", 2)
+        bench.executors.send(2, sleep(0.0))
+        assert len((await bench.heard.until("report", 2)).done) == 1
+        assert [path.name for path in bench.folders.tasks.iterdir()] == ["e2"]
 
-    run(scenario, tmp_path)
+    run(scenario, tmp_path / "work")
 
 
 def test_closing_ends_everything(tmp_path: Path) -> None:
@@ -189,5 +208,34 @@ def test_closing_ends_everything(tmp_path: Path) -> None:
         await bench.executors.close()
         assert not any(process.is_running() for process in everything)
         assert [what for what, _, _ in bench.heard.news] == ["ready"]
+
+    run(scenario, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "crime",
+    [
+        "os.closerange(3, 256); time.sleep(600)",
+        "[os.write(fd, b'nonsense' * 99) for fd in sockets()]; time.sleep(600)",
+        "[os.write(fd, (1 << 30).to_bytes(4, 'little')) for fd in sockets()]; time.sleep(600)",
+    ],
+    ids=["closed", "nonsense", "too large"],
+)
+def test_a_task_that_spoils_its_executor_s_pipe_is_killed(tmp_path: Path, crime: str) -> None:
+    def task() -> None:
+        def sockets() -> list[int]:
+            return [int(link.name) for link in Path("/proc/self/fd").iterdir() if "socket" in str(link.resolve())]
+
+        exec(crime, {"os": os, "time": time, "sockets": sockets})
+
+    async def scenario(bench: Bench) -> None:
+        bench.executors.start(0)
+        await bench.heard.until("ready", 0)
+        config = msgspec.msgpack.encode(PythonConfig(with_context=False))
+        spec = TaskSpec(Kind.PYTHON, body=dump_function(task), config=config)
+        bench.executors.send(0, Run(1, (RunSpec(1, 0, spec),), (RunTask(0, 0, 0, 0, b"", ()),)))
+        ending = await bench.heard.until("ended", 0)
+        assert ending.signal == signal.SIGKILL
+        assert bench.descendants() == []
 
     run(scenario, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from array import array
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
@@ -15,8 +16,17 @@ from rain.core.liveness import Tick
 from rain.core.spec import TaskSpec
 from rain.protocol.client import Peer
 from rain.protocol.columns import EMPTY, pack
-from rain.protocol.executor import ForgetSession, Produced, Report, Run, TaskDone, ToExecutor
-from rain.protocol.worker import Compute, Done, Failed, FromWorker, ServerPing, WorkerPong, from_worker_decoder
+from rain.protocol.executor import ForgetSession, Produced, Report, Run, TaskDone, TaskFailed, ToExecutor
+from rain.protocol.worker import (
+    Compute,
+    Done,
+    Failed,
+    FromWorker,
+    ServerPing,
+    Unavailable,
+    WorkerPong,
+    from_worker_decoder,
+)
 from rain.wire.holder import Stored
 from rain.worker.executors import ProcessEnd
 from rain.worker.machine.effects import (
@@ -70,6 +80,7 @@ class World:
         self.shell = WorkerShell(
             self.machine,
             self.store,
+            number=4,
             send=lambda data: self.deeds.append(from_worker_decoder.decode(data)),
             on_ready=lambda: self.deeds.append("ready"),
             on_exit=lambda reason: self.deeds.append(("exit", reason)),
@@ -234,5 +245,41 @@ def test_the_death_of_the_forkserver_ends_the_worker(tmp_path: Path) -> None:
         [*_, (what, reason)] = w.deeds
         assert what == "exit"
         assert "forkserver" in reason
+
+    run(scenario, tmp_path)
+
+
+def test_a_spoilt_object_is_reported_as_lost_after_the_failure_of_its_task(tmp_path: Path) -> None:
+    async def scenario(w: World) -> None:
+        w.store.path(1, 0).write_bytes(b"large")
+        w.store.adopt_file(1, 0)
+        w.do(RunBatch(0, 1, (), (QueuedTask(7, 0, 0, 1, memoryview(b""), (0,)),)))
+        w.store.path(1, 0).unlink()
+        failure = Failure(cause=Cause.TASK, message="it changed its input")
+        w.deeds.clear()
+        w.machine.effects = [Tell(Failed(1, 7, 0, failure))]
+        w.shell.executor_reported(0, Report(1, (), (TaskFailed(7, 0, 1, failure),)))
+        await w.next_call()
+        await asyncio.sleep(0)
+        assert w.deeds == [Failed(1, 7, 0, failure), Unavailable(1, pack("I", [0]), pack("I", [4]), EMPTY, EMPTY)]
+
+    run(scenario, tmp_path)
+
+
+def test_whoever_asks_for_a_spoilt_object_gets_no_bytes_and_the_server_hears_of_it(tmp_path: Path) -> None:
+    async def scenario(w: World) -> None:
+        for obj in (0, 1):
+            w.store.path(1, obj).write_bytes(b"large")
+            w.store.adopt_file(1, obj)
+        w.store.path(1, 0).unlink()
+        w.store.path(1, 0).write_bytes(b"other")
+        os.utime(w.store.path(1, 0), ns=(7, 7))
+        w.deeds.clear()
+        assert w.shell.source(1, 1) == Stored(5, None, w.store.path(1, 1))
+        assert w.shell.source(1, 0) == Stored(5, None, w.store.path(1, 0))
+        assert not w.store.path(1, 0).exists()
+        assert w.shell.source(1, 2) is None
+        await asyncio.sleep(0)
+        assert w.deeds == [Unavailable(1, pack("I", [0]), pack("I", [4]), EMPTY, EMPTY)]
 
     run(scenario, tmp_path)

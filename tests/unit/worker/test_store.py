@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,28 @@ def test_closing_a_session_removes_all_of_it_and_nothing_else(store: ObjectStore
     assert not stray.exists()
     assert store.get(11, 1) is not None
     assert store.path(11, 1).exists()
+
+
+def test_files_that_somebody_changed_or_removed_are_named_once_and_cannot_be_read_any_more(store: ObjectStore) -> None:
+    for obj in range(4):
+        store.path(1, obj).write_bytes(b"as it was")
+        store.adopt_file(1, obj)
+    store.alias(1, 4, 1)
+    store.put_bytes(1, 5, b"in memory")
+    assert store.damaged(1, range(6)) == []
+    store.path(1, 0).unlink()
+    store.path(1, 1).chmod(0o600)
+    store.path(1, 1).write_bytes(b"as it is!")
+    os.utime(store.path(1, 1), ns=(7, 7))
+    assert store.damaged(1, [2, 3, 5]) == [], "none of these"
+    assert sorted(store.damaged(1, [0])) == [0, 1, 4], "and what shares the bytes of those"
+    assert store.damaged(1, range(6)) == []
+    assert [store.path(1, obj).exists() for obj in range(5)] == [False, False, True, True, False]
+    store.put_bytes(1, 0, b"made again")
+    store.path(1, 1).write_bytes(b"made again")
+    store.adopt_file(1, 1)
+    assert store.damaged(1, range(6)) == []
+
+
+def test_an_object_of_a_session_that_is_not_there_is_not_damaged(store: ObjectStore) -> None:
+    assert store.damaged(9, [1]) == []

@@ -30,6 +30,7 @@ from rain.protocol.client import (
     SessionOpened,
     Submit,
     Unkeep,
+    Unrunnable,
     Wait,
     WaitDone,
 )
@@ -397,4 +398,6 @@ def say_to_client(message: msgspec.Struct) -> str:
             return f"request {request} opened s{session}"
         case ServerAlive():
             return "the client is told that the server lives"
+        case Unrunnable(session, reason):
+            return f"s{session} lacks a worker" if reason else f"s{session} lacks no worker"
     return f"client gets {type(message).__name__}"

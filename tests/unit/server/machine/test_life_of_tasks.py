@@ -255,10 +255,10 @@ def test_without_a_worker_tasks_stay_ready() -> None:
     bench = Bench()
     bench.tasks(3)
     bench.submit()
-    bench.expect_nothing()
+    bench.expect("s1 lacks a worker")
     assert bench.stages() == [READY] * 3
     bench.worker_joins(cpus=4)
-    bench.expect("w1 computes t0 t1 t2")
+    bench.expect("w1 computes t0 t1 t2", "s1 lacks no worker")
 
 
 def test_a_request_that_no_worker_can_meet_is_reported_and_runs_when_one_joins() -> None:
@@ -266,9 +266,11 @@ def test_a_request_that_no_worker_can_meet_is_reported_and_runs_when_one_joins()
     bench.worker_joins(cpus=1)
     bench.task(spec=spec(cpus=4))
     bench.submit()
-    bench.expect_nothing()
+    bench.expect("s1 lacks a worker")
     (impossible,) = bench.machine.impossible_tasks()
     assert (impossible.task, impossible.n_tasks, impossible.needed.describe()) == (0, 1, "cpus=4")
+    bench.time_passes(2)
+    bench.expect("w1 is asked", "the client is told that the server lives")
     bench.worker_joins(cpus=4)
-    bench.expect("w2 computes t0")
+    bench.expect("w2 computes t0", "s1 lacks no worker")
     assert bench.machine.impossible_tasks() == ()

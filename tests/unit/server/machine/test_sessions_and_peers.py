@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from rain.core.liveness import CLIENT_DEAD_AFTER_S
 from rain.protocol.client import (
     ClientAlive,
     ObjectNews,
+    OpenSession,
     QueryObjects,
     QueryServer,
     QueryTasks,
+    RequestFailed,
     ServerInfo,
     Shutdown,
     TaskNews,
     Unwait,
 )
 from rain.protocol.columns import EMPTY, pack
-from rain.protocol.worker import Done, Fetched, Unavailable, WorkerPong
-from tests.unit.server.machine.bench import Bench
+from rain.protocol.worker import Done, Failed, Fetched, Unavailable, WorkerPong
+from tests.unit.server.machine.bench import BOOM, Bench
 
 
 def test_closing_a_session_stops_its_tasks_and_drops_its_data_everywhere() -> None:
@@ -76,9 +79,11 @@ def test_peers_are_asked_then_given_up() -> None:
     bench.expect("w1 is asked", "the client is told that the server lives")
     bench.client_says(ClientAlive())
     bench.time_passes(18.5)
-    bench.expect("w1 is dropped", "the client is told that the server lives")
+    bench.expect("w1 is dropped", "the client is told that the server lives", "s1 lacks a worker")
     assert list(bench.session.tasks.attempt) == [1]
-    bench.time_passes(5)
+    bench.time_passes(CLIENT_DEAD_AFTER_S - 20)
+    bench.expect("the client is told that the server lives")
+    bench.time_passes(2)
     bench.expect("client 1 is dropped", "stash closes s1")
 
 
@@ -167,3 +172,22 @@ def test_tasks_objects_and_the_server_can_be_asked_about() -> None:
     (info,) = server.workers
     assert (info.n_tasks, info.n_objects, info.tasks, info.objects) == (1, 1, ((1, 1),), ((1, 0),))
     assert server.sessions[0].tasks == {"waiting": 0, "running": 1, "finished": 1, "failed": 0, "cancelled": 0}
+
+
+@pytest.mark.parametrize("task", [-1, 1, 2**40])
+def test_a_failure_of_a_task_that_there_is_not_changes_nothing(task: int) -> None:
+    bench = Bench()
+    worker = bench.worker_joins()
+    bench.tasks(1)
+    bench.submit()
+    bench.ignore()
+    bench.worker_says(worker, Failed(1, task, 0, BOOM))
+    bench.expect_nothing()
+
+
+@pytest.mark.parametrize("ttl_s", [float("nan"), float("inf"), -1.0])
+def test_a_session_cannot_outlive_its_client_for_ever(ttl_s: float) -> None:
+    bench = Bench()
+    bench.client_says(OpenSession(7, ttl_s=ttl_s))
+    assert "outlives its client by 0 to" in str(bench.answer(RequestFailed))
+    assert list(bench.machine.state.sessions) == [1]

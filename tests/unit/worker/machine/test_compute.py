@@ -90,12 +90,13 @@ def test_an_object_on_its_way_is_not_fetched_again_and_all_who_follow_get_it() -
     bench.nothing_else_happened()
 
 
-def test_an_object_that_is_here_is_not_fetched() -> None:
+def test_an_object_that_is_here_is_not_fetched_but_the_server_is_told() -> None:
     bench = Bench()
     bench.computes(Given(0, inputs=(90,)), sources=[Source(90, inline=True)])
     bench.computes(Given(1, inputs=(90,)), sources=[Source(90, inline=False)])
     bench.runs(1, 0)
     bench.runs(0, 1)
+    bench.tells_fetched(90)
     bench.nothing_else_happened()
 
 

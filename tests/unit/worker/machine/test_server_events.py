@@ -77,6 +77,20 @@ class TestDrop:
         bench.discards(90)
         bench.nothing_else_happened()
 
+    def test_an_object_that_was_dropped_and_is_named_again_before_it_could_go_stays(self) -> None:
+        bench = Bench(cpus=1)
+        bench.computes(Given(0, inputs=(90,)), sources=[Source(90, inline=True)])
+        bench.runs(0, 0)
+        bench.drops(90)
+        bench.computes(Given(1, inputs=(90,)), sources=[Source(90)])
+        bench.tells_fetched(90)
+        bench.finishes(0, 0)
+        bench.runs(0, 1)
+        bench.reports(0)
+        bench.finishes(0, 1)
+        bench.reports(1)
+        bench.nothing_else_happened()
+
     def test_outputs_of_a_task_that_is_not_done_are_not_meant(self) -> None:
         bench = Bench()
         bench.computes(0)
@@ -276,6 +290,20 @@ class TestEndSession:
         bench.finishes(0, 0)
         bench.discards(0)
         bench.nothing_else_happened()
+
+    def test_nothing_is_kept_of_its_requests_when_the_killed_executor_is_gone(self) -> None:
+        bench = Bench(cpus=1)
+        bench.computes(0)
+        bench.runs(0, 0)
+        bench.ends_session()
+        bench.kills(0)
+        bench.closes_store()
+        bench.finishes(0, 0)
+        bench.discards(0)
+        bench.ends(0, n_started=1, signal=9)
+        bench.executors_start(1)
+        bench.nothing_else_happened()
+        assert bench.machine.state.classes == {}
 
     def test_an_unknown_session_is_fine(self) -> None:
         bench = Bench()

@@ -1,7 +1,8 @@
 """Finding and killing everything a process started, however far it ran: Linux's /proc, no bookkeeping.
 
-The forkserver and every executor are *subreapers*: a process whose parent died becomes the child of the nearest one
-above it, so nothing that a task starts can leave the tree, whatever session or process group it makes for itself.
+The worker, its forkserver and every executor are *subreapers*: a process whose parent died becomes the child of the
+nearest one above it, so nothing that a task starts can leave the tree, whatever session or process group it makes for
+itself.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def children(pid: int) -> set[int]:
     found: set[int] = set()
     try:
         for thread in os.scandir(f"/proc/{pid}/task"):
-            with open(f"{thread.path}/children", "rb") as file:
+            with open(f"{thread.path}/children", "rb") as file:  # noqa: PTH123 (twice for every program)
                 found.update(map(int, file.read().split()))
     except FileNotFoundError:
         # The process or thread is gone, or the kernel was built without this file.

@@ -1,0 +1,116 @@
+"""What cannot be is refused in the caller's stack, in words, with nothing changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rain.client import Output, RainException, Session, blob, remote, tasks
+from rain.client.pending import Pending, check_timeout
+
+LONE_SURROGATE = "data-\udcff"
+
+
+@remote()
+def echo(ctx: Any, value: Any = None) -> bytes:
+    return b""
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    offline = Session(None, 1)
+    with offline.bind_only():
+        yield offline
+
+
+@pytest.mark.parametrize("told", [3, "s1", [], object(), True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda told: tasks.concat(session=told),
+        lambda told: tasks.execute("true", session=told),
+        lambda told: echo(session=told),
+        lambda told: remote(session=told)(lambda ctx: b"")(),
+        lambda told: blob("x", session=told),
+    ],
+    ids=["built-in", "program", "call", "function", "blob"],
+)
+def test_only_a_session_is_taken_as_one(session: Session, make: Callable[[Any], Any], told: Any) -> None:
+    with pytest.raises(RainException, match="session: expected a Session or None, found"):
+        make(told)
+    assert (session.task_count, session.dataobj_count) == (0, 0)
+
+
+@pytest.mark.parametrize("outputs", [1.5, object(), b"", {}, {"a": 1}])
+def test_outputs_that_are_none_are_refused_at_the_declaration_and_at_the_call(session: Session, outputs: Any) -> None:
+    with pytest.raises(RainException, match="outputs: expected"):
+        remote(outputs=outputs)(lambda ctx: b"")
+    with pytest.raises(RainException, match="outputs at a call: expected"):
+        echo(outputs=outputs)
+    assert session.task_count == 0
+
+
+@pytest.mark.parametrize("output", [0, 2, [], ["a", "b"]])
+def test_a_loaded_file_is_one_object(session: Session, output: Any) -> None:
+    with pytest.raises(RainException, match="the only output"):
+        tasks.open("data", output)
+    assert session.task_count == 0
+
+
+@pytest.mark.parametrize("gpus", [[], "", {}])
+def test_what_is_empty_is_no_number_of_gpus(session: Session, gpus: Any) -> None:
+    with pytest.raises(RainException, match="gpus: expected a number"):
+        tasks.concat(gpus=gpus)
+
+
+@pytest.mark.parametrize("timeout", ["1", [1], b"", math.nan, True, object()])
+def test_a_time_limit_is_a_number_of_seconds(timeout: Any) -> None:
+    with pytest.raises(RainException, match="timeout: expected seconds or None, found"):
+        check_timeout(timeout)
+    with pytest.raises(RainException, match="timeout: expected seconds or None, found"):
+        Pending(None, lambda outcome: outcome).result(timeout)
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 1.5, -0.1, math.inf])
+def test_a_time_limit_may_be_over_already_or_never_come(timeout: float | None) -> None:
+    assert Pending(None, lambda outcome: "done").result(timeout) == "done"
+
+
+def test_text_that_is_no_unicode_is_named(session: Session) -> None:
+    with pytest.raises(RainException, match="the text cannot be encoded as 'text'"):
+        blob(LONE_SURROGATE)
+    for make in (tasks.open, tasks.execute):
+        with pytest.raises(RainException, match=r"'[^']*data-\\udcff' is no Unicode text"):
+            make(LONE_SURROGATE)
+    assert (session.task_count, session.dataobj_count) == (0, 0)
+
+
+def test_a_nul_is_refused_where_a_program_could_not_get_it(session: Session) -> None:
+    with pytest.raises(RainException, match="args: a word of a program cannot have a NUL in it"):
+        tasks.execute(["echo", "a\0b"])
+    with pytest.raises(RainException, match="env: expected names and values as texts without NUL"):
+        tasks.execute("env", env={"A": "a\0b"})
+    assert session.task_count == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tasks.concat(name=LONE_SURROGATE),
+        lambda: tasks.execute("true", stdout=LONE_SURROGATE),
+        lambda: tasks.execute("true", output_paths=[LONE_SURROGATE]),
+        lambda: Output("a", path=LONE_SURROGATE),
+        lambda: echo(output=LONE_SURROGATE),
+        lambda: remote(outputs=[LONE_SURROGATE])(lambda ctx: b""),
+    ],
+    ids=["name", "stdout", "output_paths", "path", "output", "outputs"],
+)
+def test_names_that_are_no_unicode_are_refused_before_they_are_in_the_graph(
+    session: Session, make: Callable[[], Any]
+) -> None:
+    with pytest.raises(RainException, match="is no Unicode text"):
+        make()
+    assert session.task_count == 0
