@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Any
 
 project = "Rain"
@@ -50,9 +52,26 @@ def add_menu(app: Any, page: str, source: list[str]) -> None:
     """Appends the menu to the first page, so that its Markdown stays readable where nothing is built."""
     if page != root_doc:
         return
-    for title, pages in MENU.items():
-        options = [":hidden:", ":glob:", *([f":caption: {title}"] if title else [])]
+    for title, pages in menu(Path(app.srcdir)).items():
+        options = [":hidden:", *([f":caption: {title}"] if title else [])]
         source[0] += "\n".join(["", "```{toctree}", *options, "", *pages, "```", ""])
+
+
+def menu(folder: Path) -> dict[str, list[str]]:
+    """The menu with pages for its patterns."""
+    placed = {root_doc, *(page for pages in MENU.values() for page in pages)}
+
+    def expanded(pages: tuple[str, ...]) -> Iterator[str]:
+        for page in pages:
+            if "*" not in page:
+                yield page
+                continue
+            for path in sorted(folder.glob(f"{page}.md")):
+                name = str(path.relative_to(folder).with_suffix(""))
+                if name not in placed:
+                    yield name
+
+    return {title: list(expanded(pages)) for title, pages in MENU.items()}
 
 
 def setup(app: Any) -> None:

@@ -91,7 +91,7 @@ def _input_columns(inputs: ArrayInputs, n_tasks: int) -> tuple[array[int], array
     numbers = array("I", bytes(4 * width * n_tasks))
     for place, part in enumerate(parts):
         numbers[place::width] = part
-    if not len(inputs.own_end):
+    if not inputs.own:
         return array("I", (width,)) * n_tasks, numbers
     own = _numbers_of_each(inputs.own)
     counts, all_numbers = array("I"), array("I")

@@ -74,10 +74,11 @@ class Pending(Generic[T]):
         future = asyncio.wrap_future(self._future)
         try:
             if self._look is not None:
-                # Once: thousands may be awaited at the same time.
-                done, _ = await asyncio.wait([future], timeout=LOOK_UP_S)
-                if not done:
-                    self._look()
+                # Twice and not for ever: thousands may be awaited at the same time.
+                for _ in range(2):
+                    done, _left = await asyncio.wait([future], timeout=LOOK_UP_S)
+                    if not done:
+                        self._look()
             outcome = await future
         except asyncio.CancelledError:
             future.cancel()

@@ -11,17 +11,24 @@ from rain.core.errors import RainWarning
 class UnrunnableNotice:
     """What the server says of a session's tasks that need a worker that is not there; shown once while it is so."""
 
-    __slots__ = ("_shown", "reason")
+    __slots__ = ("_seen", "_shown", "reason")
 
     def __init__(self) -> None:
         #: Set by the I/O thread; empty while all is well.
         self.reason = ""
+        self._seen = ""
         self._shown = ""
 
     def show(self) -> None:
-        """Warns, in the stack of the user's call that waits, of what was not shown yet."""
+        """Warns, in the stack of the user's call that waits, of what still holds at the second look.
+
+        Workers also leave, for a moment, when a cluster ends.
+        """
         reason = self.reason
         if reason == self._shown:
+            return
+        if reason and reason != self._seen:
+            self._seen = reason
             return
         self._shown = reason
         if reason:

@@ -14,6 +14,8 @@ MAX_NAMED = 5
 
 def tell_unrunnable(state: ServerState) -> None:
     """Orders a message for every session in which the kinds of such tasks are others than before."""
+    if state.stopping:
+        return
     for session in state.sessions.values():
         classes = _classes(state, session)
         if classes == session.unrunnable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from rain.core.kinds import Kind, PathArgs, SleepArgs
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced
-from tests.unit.executor.forkserver_bench import inline_input
+from tests.unit.executor.forkserver_bench import ForkserverBench, inline_input
 
 CONCAT = TaskSpec(kind=Kind.CONCAT)
 LOAD = TaskSpec(kind=Kind.LOAD)
@@ -83,10 +82,12 @@ def test_load_takes_a_url(bench, tmp_path, size):
     assert f"cannot load 'file://{tmp_path}/nothing' on the worker: FileNotFoundError" in failure.message
 
 
-def test_load_of_a_url_without_the_package_names_it(bench):
-    if importlib.util.find_spec("fsspec") is not None:
-        pytest.skip("fsspec is installed")
-    assert "pip install fsspec" in bench.failure(LOAD, args=path_args("https://example.org/x")).message
+def test_load_of_a_url_without_the_package_names_it(tmp_path):
+    bench = ForkserverBench(tmp_path / "root", sabotage="sys.modules['fsspec'] = None")
+    try:
+        assert "pip install fsspec" in bench.failure(LOAD, args=path_args("https://example.org/x")).message
+    finally:
+        bench.close()
 
 
 def test_store_to_a_url_is_refused(bench):
