@@ -15,8 +15,9 @@ BIN := .venv/bin
 # The environment is as good as what it was made from: the requirements, the interpreter, and the folder it lies in.
 STAMP := .venv/made-from-$(shell { cat pyproject.toml; pwd; $(PYTHON) -VV; } 2>&1 | sha256sum | cut -c1-16)
 DOCS_STAMP := .venv/docs-$(notdir $(STAMP))
+PEERS_STAMP := .venv-peers/$(notdir $(STAMP))
 
-.PHONY: help demo test docs bench lint format system clean
+.PHONY: help demo test docs bench bench-peers lint format system clean
 
 help:
 	@echo "make demo    start a small cluster on this machine and show what Rain does"
@@ -24,7 +25,7 @@ help:
 	@echo "make lint    the same without the tests"
 	@echo "make format  format the code and repair what ruff can repair"
 	@echo "make docs    write the reference from the sources, build the pages; a warning is an error"
-	@echo "make bench   measure"
+	@echo "make bench   measure; make bench-peers: beside Dask and Ray"
 	@echo "make clean   remove everything that these commands made"
 
 demo: $(STAMP) system
@@ -42,6 +43,15 @@ docs: $(DOCS_STAMP)
 
 bench: $(STAMP) system
 	@$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+# In an environment of its own: what Rain is compared with is no part of it.
+bench-peers: $(PEERS_STAMP)
+	@.venv-peers/bin/python benchmarks/peers.py $(BENCH_ARGS)
+
+$(PEERS_STAMP):
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	@touch $@
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -69,5 +79,5 @@ $(DOCS_STAMP): $(STAMP)
 	@touch $@
 
 clean:
-	rm -rf .venv build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from rain.client import DataInstance as DataInstance
     from rain.client import DataObject as DataObject
     from rain.client import Input as Input
+    from rain.client import InputDir as InputDir
     from rain.client import LabeledList as LabeledList
     from rain.client import Output as Output
+    from rain.client import OutputDir as OutputDir
     from rain.client import Program as Program
     from rain.client import RainException as RainException
     from rain.client import RainWarning as RainWarning
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from rain.client import TaskException as TaskException
     from rain.client import blob as blob
     from rain.client import decode_value as decode_value
+    from rain.client import directory as directory
     from rain.client import encode_value as encode_value
+    from rain.client import file as file
     from rain.client import function as function
     from rain.client import get_active_session as get_active_session
     from rain.client import local as local
@@ -40,8 +44,10 @@ __all__ = [
     "DataInstance",
     "DataObject",
     "Input",
+    "InputDir",
     "LabeledList",
     "Output",
+    "OutputDir",
     "Program",
     "RainException",
     "RainWarning",
@@ -51,7 +57,9 @@ __all__ = [
     "TaskException",
     "blob",
     "decode_value",
+    "directory",
     "encode_value",
+    "file",
     "function",
     "get_active_session",
     "local",

@@ -20,7 +20,17 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Client and cluster": ("Client", "local", "rain.client.local:LocalRain"),
     "Sessions": ("Session", "get_active_session"),
-    "Data": ("blob", "pickled", "to_dataobj", "encode_value", "decode_value", "DataObject", "DataInstance"),
+    "Data": (
+        "blob",
+        "pickled",
+        "file",
+        "directory",
+        "to_dataobj",
+        "encode_value",
+        "decode_value",
+        "DataObject",
+        "DataInstance",
+    ),
     "Python functions": ("function", "remote", "rain.client.remote:RemoteFunction", "rain.executor.context:Context"),
     "Task arrays": ("rain.client.arrays:TaskArray", "rain.client.arrays:ObjectArray"),
     "Tasks": (
@@ -29,10 +39,15 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "rain.client.tasks:Load",
         "rain.client.tasks:Store",
         "rain.client.tasks:Sleep",
+        "rain.client.tasks:LoadDir",
+        "rain.client.tasks:MakeDirectory",
+        "rain.client.tasks:SliceDirectory",
         "rain.client.tasks:Execute",
         "Program",
         "Input",
+        "InputDir",
         "Output",
+        "OutputDir",
         "rain.client.options:TaskOptions",
         "LabeledList",
     ),
@@ -55,9 +70,6 @@ _COMMANDS_HEAD = """# Command line
 
 `rain --help` and `rain COMMAND --help` say the same. Addresses have the port 7210 where none is given.
 """
-#: Members of `Context` that the executor itself calls.
-_INTERNAL = frozenset({"has_staged", "debug_text", "user_json"})
-
 #: A line of a signature is no longer than this.
 _WIDTH = 96
 
@@ -160,8 +172,7 @@ def _members(kind: type) -> list[tuple[str, Any]]:
     return [
         (name, value)
         for name, value in found.items()
-        if name not in _INTERNAL
-        and (not name.startswith("_") or name == "__call__")
+        if (not name.startswith("_") or name == "__call__")
         and (_function_of(value) is not None or isinstance(value, property) or hasattr(value, "func"))
     ]
 

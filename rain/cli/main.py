@@ -19,7 +19,10 @@ VERBS = {
     "status": ("status", "Show a cluster: its address, workers and sessions."),
     "workers": ("workers", "List the workers of a cluster."),
     "sessions": ("sessions", "List the sessions of a cluster."),
-    "ps": ("ps", "List a cluster's processes and the tasks they were given."),
+    "ps": ("ps", "List a cluster's processes, executors too, and what they run."),
+    "logs": ("logs", "Show the logs of a cluster on this machine."),
+    "why": ("why", "Explain why a task is not done, or how it ended."),
+    "drain": ("drain", "Have a worker leave without loss."),
     "stop": ("stop", "End a cluster: server, workers, executors and programs."),
 }
 

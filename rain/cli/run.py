@@ -76,6 +76,8 @@ def command(**options: Any) -> None:
         f"Rain is ready: server {server.host}:{started.port}, workers: {len(cpus) + len(hosts)}, cpus here: {sum(cpus)}"
     )
     click.echo(f"  connect:  Client({_client_words(server.host, started.port)})")
+    if not plan.local_workers and not plan.remote_hosts:
+        click.echo(f"  workers:  there are none yet, add some:  rain worker {server.host}:{started.port}")
     click.echo(f"  status:   http://{server.http_host}:{started.http_port}/api/status")
     click.echo(f"  logs:     {plan.logs}")
     click.echo(f"  end it:   rain stop {server.host}:{started.port}")

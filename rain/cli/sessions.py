@@ -21,6 +21,9 @@ def command(server: Address | None, as_json: bool) -> None:
         show_json(sessions)
     else:
         show_sessions(sessions)
+        for session in sessions:
+            if session["impossible"]:
+                click.echo(f"{session['session_id']}: {session['impossible']}")
 
 
 def show_sessions(sessions: list[dict[str, Any]]) -> None:

@@ -74,11 +74,19 @@ def command(
 
 
 def offered_cpus(cpus: int | None) -> int | None:
-    """The number of cpus to offer; -N means all but N, at least one."""
+    """The number of cpus to offer; -N means all but N. Raises click.BadParameter where none would be left."""
     if cpus is not None and cpus < 0:
         from rain.deploy.capacity import detect_cpus
 
-        return max(1, detect_cpus() + cpus)
+        available = detect_cpus()
+        if available + cpus < 1:
+            there = "1 cpu" if available == 1 else f"{available} cpus"
+            raise click.BadParameter(
+                f"{cpus}: a worker here may use {there}, all but {-cpus} is none: leave fewer free, or say how many to "
+                "offer",
+                param_hint="--cpus",
+            )
+        return available + cpus
     return cpus
 
 

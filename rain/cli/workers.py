@@ -32,7 +32,7 @@ def show_workers(workers: list[dict[str, Any]]) -> None:
         ("WORKER", "HOST", "PID", "ADDRESS", "CPUS", "TASKS", "OBJECTS"),
         [
             (
-                worker["worker_id"],
+                worker["worker_id"] + (" (leaves)" if worker["draining"] else ""),
                 worker["host"],
                 worker["pid"],
                 worker["address"],

@@ -7,8 +7,8 @@ from rain.client.active import get_active_session
 from rain.client.client import Client
 from rain.client.execute import Program
 from rain.client.local import local
-from rain.client.objects import DataObject, blob, pickled, to_dataobj
-from rain.client.ports import Input, Output
+from rain.client.objects import DataObject, blob, directory, file, pickled, to_dataobj
+from rain.client.ports import Input, InputDir, Output, OutputDir
 from rain.client.remote import function, remote
 from rain.client.session import Session
 from rain.client.task import Task
@@ -24,8 +24,10 @@ __all__ = [
     "DataInstance",
     "DataObject",
     "Input",
+    "InputDir",
     "LabeledList",
     "Output",
+    "OutputDir",
     "Program",
     "RainException",
     "RainWarning",
@@ -35,7 +37,9 @@ __all__ = [
     "TaskException",
     "blob",
     "decode_value",
+    "directory",
     "encode_value",
+    "file",
     "function",
     "get_active_session",
     "local",

@@ -258,7 +258,7 @@ class ObjectArray(_View):
 
     def _plan(self, number: int) -> ObjectPlan:
         output = self._output
-        return ObjectPlan(object_name(self.session.session_id, number), output.label, output.content_type)
+        return self.session._graph.object_plan(number, output.label, output.content_type)
 
     def _described(self) -> str:
         ids = _ends([object_name(self.session.session_id, number) for number in _outer(self._numbers)])

@@ -8,14 +8,28 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from threading import get_ident
+from typing import TYPE_CHECKING
 
 from rain.client.arrays import ObjectArray
-from rain.client.graph import CONSTANT, WITH_KEPT, Constant, GraphBuilder, Rows
+from rain.client.graph import (
+    CONSTANT,
+    HELD,
+    IS_HELD,
+    IS_LENT_ONLY,
+    WITH_KEPT,
+    WITH_LENT,
+    WITHOUT_LENT,
+    AnyConstant,
+    GraphBuilder,
+    Rows,
+)
+from rain.client.makers import Makers
 from rain.client.numbers import number_column
-from rain.client.options import describe_request, request_of
 from rain.client.places import Places
-from rain.client.records import OBJECT_FINISHED, OBJECT_UNFINISHED, WAITING, TaskPlan
+from rain.client.plans import Plans
+from rain.client.records import OBJECT_FINISHED, OBJECT_UNFINISHED, WAITING, ObjectPlan, TaskPlan
+from rain.client.shipping import ShippedFunctions
 from rain.client.submission import Order
 from rain.core.errors import RainException
 from rain.core.ids import MAX_ID, object_name
@@ -26,6 +40,7 @@ if TYPE_CHECKING:
     from rain.client.blocks import Block
     from rain.client.numbers import InputItem
     from rain.client.objects import DataObject
+    from rain.client.task import Task
 
 _NEW_OBJECT_STATES = bytes(OBJECT_FINISHED if flags & CONSTANT else OBJECT_UNFINISHED for flags in range(256))
 
@@ -33,8 +48,7 @@ _NEW_OBJECT_STATES = bytes(OBJECT_FINISHED if flags & CONSTANT else OBJECT_UNFIN
 class SessionGraph:
     """Everything that a session knows of its tasks and objects without their handles.
 
-    `spec_numbers` interns specs, and caches the numbers of those who make many tasks alike (by identity, as keys of
-    `numbers_of`), for as long as the session lives.
+    Specs are interned for as long as the session lives; `functions` are looked at anew after each submit.
     """
 
     def __init__(self, session: int) -> None:
@@ -42,17 +56,15 @@ class SessionGraph:
         self.lock = threading.RLock()
         self.builder = GraphBuilder()
         self.specs: list[TaskSpec] = []
-        self.numbers_of: dict[Any, int] = {}
-        #: Pickled functions, once per session, likewise.
-        self.bodies: dict[Any, bytes] = {}
+        self.functions = ShippedFunctions()
         self.places = Places()
         #: Per submitted task and object: its state, as `client.records` numbers them.
         self.task_states = bytearray()
         self.object_states = bytearray()
         self._spec_numbers: dict[TaskSpec, int] = {}
         self._n_sent_specs = 0
-        #: Plans that were handed out and may have been changed, by task.
-        self._plans: dict[int, tuple[TaskPlan, dict[str, Any]]] = {}
+        self._plans = Plans()
+        self._makers = Makers()
         #: Objects that tasks of the next submit read, unkept meanwhile: the server is told after the submit.
         self._unkeep_later: list[int] = []
         #: The arrays that were made: where their tasks begin and end, ascending; and those of which there are handles.
@@ -85,6 +97,8 @@ class SessionGraph:
             self.check_inputs(inputs)
             self.check_room(1, n_outputs)
             self._use(inputs)
+            if get_ident() != self._makers.current:
+                self._note_maker()
             numbers = number_column(inputs) if inputs else ()
             return builder.add_task(spec, n_outputs, numbers, args, self.places.note())
 
@@ -95,6 +109,7 @@ class SessionGraph:
         """
         with self.lock:
             self._use(inputs)
+            self._note_maker()
             return self.builder.add_tasks(spec, n_outputs, rows, self.places.note())
 
     def check_room(self, n_tasks: int, n_objects: int) -> None:
@@ -123,9 +138,10 @@ class SessionGraph:
             for item in inputs:
                 self._check_input(item)
 
-    def add_constants(self, constants: Iterable[Constant]) -> list[int]:
+    def add_constants(self, constants: Iterable[AnyConstant]) -> list[int]:
         """Appends constants; returns their numbers."""
         with self.lock:
+            self._note_maker()
             return [self.builder.add_constant(constant) for constant in constants]
 
     def name_of(self, task: int) -> str | None:
@@ -136,18 +152,33 @@ class SessionGraph:
         """The spec of a task."""
         return self.specs[self.builder.specs[task]]
 
-    def plan(self, task_id: str, task: int) -> TaskPlan:
-        """What `task.spec` shows; the same one, whose resources may be changed, until the submit."""
+    def plan(self, task: Task) -> TaskPlan:
+        """What `task.spec` shows; the same one, whose dicts may be changed, until the submit."""
         with self.lock:
-            held = self._plans.get(task)
-            if held is not None:
-                return held[0]
-            spec = self.spec_of(task)
-            resources = describe_request(spec.request)
-            plan = TaskPlan(task_id, spec.kind, spec.name, resources)
-            if not self.builder.is_submitted_task(task):
-                self._plans[task] = (plan, dict(resources))
-            return plan
+            return self._plans.of_task(task, is_submitted=self.builder.is_submitted_task(task._number))
+
+    def object_plan(self, number: int, label: str | None, content_type: str | None) -> ObjectPlan:
+        """What `obj.spec` shows, likewise."""
+        with self.lock:
+            is_submitted = self.builder.is_submitted_object(number)
+            name = object_name(self.session, number)
+            return self._plans.of_object(number, name, label, content_type, is_submitted=is_submitted)
+
+    def adopt(self, specs: Iterable[TaskSpec], task_specs: array[int], flags: bytearray) -> None:
+        """Goes on where another client left: its specs, the one of each task, and the flags of its objects."""
+        with self.lock:
+            self.specs = list(specs)
+            self._n_sent_specs = len(self.specs)
+            self.builder.adopt(task_specs, flags)
+            self.task_states = bytearray([WAITING]) * len(task_specs)
+            self.object_states = flags.translate(_NEW_OBJECT_STATES)
+
+    def unsubmitted_named(self, name: str) -> list[tuple[int, int]]:
+        """Tasks of that name that are not submitted: their numbers and those of their first outputs."""
+        with self.lock:
+            columns = self.builder.columns
+            rows = enumerate(zip(columns.spec, columns.first_output, strict=True), columns.first_task)
+            return [(task, first_output) for task, (spec, first_output) in rows if self.specs[spec].name == name]
 
     def keep_all(self) -> None:
         """Marks everything that is not submitted as kept."""
@@ -162,12 +193,14 @@ class SessionGraph:
             builder = self.builder
             columns = builder.columns
             for item in objects:
-                numbers = item._numbers if isinstance(item, ObjectArray) else range(item._number, item._number + 1)
-                if not numbers:
-                    continue
-                kept = array("I", compress(numbers, builder.marks(numbers)))
-                builder.unkeep_run(numbers)
-                if not builder.is_submitted_object(numbers[0]):
+                kept: Sequence[int] = ()
+                if isinstance(item, ObjectArray):
+                    kept = array("I", compress(item._numbers, builder.marks(item._numbers, IS_HELD)))
+                    builder.unkeep_run(item._numbers)
+                elif builder.flags[item._number] & HELD:
+                    kept = (item._number,)
+                    builder.unkeep(kept)
+                if not kept or not builder.is_submitted_object(kept[0]):
                     continue
                 if not columns.earlier and not columns.earlier_runs:
                     tell.extend(kept)
@@ -177,23 +210,46 @@ class SessionGraph:
         return tell
 
     def order(self) -> Order | None:
-        """What the next submit sends; None where nothing was built. Raises RainException for changed resources."""
+        """What the next submit sends; None where nothing was built.
+
+        Raises RainException, with nothing changed, for resources and attachments that cannot be.
+        """
+        users = self._plans.users()
         self._apply_plans()
         if not self.builder.n_tasks and not self.builder.n_objects:
             return None
         specs = self.specs[self._n_sent_specs :]
-        return Order(self.session, self.builder.columns, self.builder.flags, self._n_sent_specs, specs)
+        flags = self.builder.flags
+        lent = self._makers.to_lend(len(flags))
+        if lent:
+            flags = bytearray(flags)
+            for _, run in lent:
+                flags[run.start : run.stop] = flags[run.start : run.stop].translate(WITH_LENT)
+        return Order(self.session, self.builder.columns, flags, self._n_sent_specs, specs, *users, lent)
 
     def submitted(self, order: Order) -> list[int]:
         """What was built is at the server now; returns the objects to unkeep there."""
         builder = self.builder
+        builder.flags = order.flags
+        self._makers.submitted(order.lent)
+        self.functions.submitted()
         first = builder.columns.first_object
         self.task_states.extend(bytes([WAITING]) * builder.n_tasks)
         self.object_states.extend(builder.flags[first:].translate(_NEW_OBJECT_STATES))
         self._n_sent_specs = order.first_spec + len(order.specs)
-        self._plans.clear()
+        self._plans.submitted(order.task_users, order.object_users)
         builder.start_over()
         unkept, self._unkeep_later = self._unkeep_later, []
+        return unkept + self.taken_back()
+
+    def taken_back(self) -> list[int]:
+        """What this thread made, another one submitted, and nobody has kept: the server need not hold it any longer."""
+        flags = self.builder.flags
+        unkept: list[int] = []
+        for run in self._makers.taken_back():
+            of_run = flags[run.start : run.stop]
+            unkept += compress(run, of_run.translate(IS_LENT_ONLY))
+            flags[run.start : run.stop] = of_run.translate(WITHOUT_LENT)
         return unkept
 
     def task_state(self, task: int) -> int:
@@ -213,11 +269,15 @@ class SessionGraph:
         if not self.builder.is_submitted_object(item._number):
             return
         if isinstance(item, ObjectArray):
-            gone = self.builder.first_unkept(item._numbers)
+            gone = self.builder.first_unkept(item._numbers, IS_HELD)
             if gone is not None:
                 raise RainException(gone_text(item[gone]))
-        elif item._constant is None and not self.builder.is_kept(item._number):
+        elif item._constant is None and not self.builder.flags[item._number] & HELD:
             raise RainException(gone_text(item))
+
+    def _note_maker(self) -> None:
+        if get_ident() != self._makers.current:
+            self._makers.change(get_ident(), len(self.builder.flags))
 
     def _use(self, inputs: Iterable[InputItem]) -> None:
         """Notes what tasks of this submit read of earlier ones."""
@@ -233,15 +293,12 @@ class SessionGraph:
                 builder.use_earlier(item._number)
 
     def _apply_plans(self) -> None:
-        changed = {}
-        for task, (plan, original) in self._plans.items():
-            if plan.resources != original:
-                changed[task] = request_of(plan.resources)
+        changed = self._plans.changed_requests()
         for task, request in changed.items():
             spec = self.spec_of(task)
             other = {name: getattr(spec, name) for name in spec.__struct_fields__ if name != "request"}
             self.builder.respec(task, self.intern(TaskSpec(request=request, **other)))
-            self._plans[task] = (self._plans[task][0], dict(self._plans[task][0].resources))
+        self._plans.requests_applied(changed)
 
 
 def gone_text(obj: DataObject) -> str:

@@ -15,10 +15,24 @@ from rain.client.machine.effects import MarkSessionFailed, MarkUnrunnable, Reply
 from rain.client.options import is_number
 from rain.client.pending import Pending
 from rain.client.session import Session
+from rain.client.task import Task
 from rain.core.errors import RainException, RainWarning
-from rain.core.ids import object_name, session_name, task_name, worker_name
+from rain.core.ids import object_name, parse_task, parse_worker, session_name, task_name, worker_name
 from rain.core.resources import UNIT, Offer
-from rain.protocol.client import OpenSession, QueryServer, ServerInfo, SessionInfo, SessionOpened, Shutdown, WorkerInfo
+from rain.core.resources import Request as Needed
+from rain.protocol.client import (
+    AttachSession,
+    DrainWorker,
+    OpenSession,
+    QueryServer,
+    QueryWhy,
+    ServerInfo,
+    SessionAttached,
+    SessionOpened,
+    Shutdown,
+    Why,
+)
+from rain.protocol.shown import Impossible, SessionInfo, WorkerInfo
 
 if TYPE_CHECKING:
     from rain.client.machine.events import Request
@@ -98,6 +112,20 @@ class Client:
             session.set_as_default()
         return session
 
+    def attach(self, name: str) -> Session:
+        """Goes on with a session that outlived its client (`ttl`), by its name or as "s3".
+
+        `session.tasks["name"]` finds its tasks, kept objects can be fetched, and more can be submitted. Raises
+        RainException where there is none, or its client is still connected.
+        """
+        _check_name(name)
+        outcome = self._ask(lambda request: AttachSession(request, name))
+        assert isinstance(outcome, SessionAttached), "the server answers AttachSession with nothing else"
+        session = Session(self, outcome.session, name=outcome.name, fail_fast=outcome.fail_fast)
+        session._adopt(outcome)
+        self._sessions[outcome.session] = session
+        return session
+
     def sessions(self) -> list[dict[str, Any]]:
         """The sessions at the server: id, name, state, and how many tasks are in which state."""
         return [_session(info) for info in self._server_info().sessions]
@@ -106,15 +134,33 @@ class Client:
         """The server's version and process, its workers with their tasks and objects, and its sessions.
 
         `tasks` and `objects` of a worker are ids, at most 10,000 of each; `n_tasks` and `n_objects` count all.
+        `impossible`: ready tasks that no present worker could ever run. `log`: the log file, on that host.
         """
         info = self._server_info()
         return {
             "version": info.version,
             "host": info.host,
             "pid": info.pid,
+            "log": info.log,
             "workers": [_worker(each) for each in info.workers],
             "sessions": [_session(each) for each in info.sessions],
+            "impossible": [_impossible(each) for each in info.impossible],
         }
+
+    def why(self, task: Task | str) -> list[str]:
+        """Why a task is not done, or how it ended, in a few lines; of any session where named as "s1.t3"."""
+        session, number = parse_task(task.id if isinstance(task, Task) else task)
+        outcome = self._ask(lambda request: QueryWhy(request, session, number))
+        assert isinstance(outcome, Why), "the server answers QueryWhy with nothing else"
+        return list(outcome.lines)
+
+    def drain(self, worker: str, wait: bool = True) -> None:
+        """Has a worker such as "w2" leave without loss: what it was given is finished, what only it holds is copied.
+
+        `wait`: returns when it has left. Raises RainException where no other worker could stand in for it.
+        """
+        number = parse_worker(worker)
+        self._ask(lambda request: DrainWorker(request, number, wait), limit_s=None if wait else ANSWER_LIMIT_S)
 
     def update(self, items: Items) -> None:
         """Refreshes `state` and `info` of tasks and objects, of one session or of several."""
@@ -155,9 +201,9 @@ class Client:
         state = "closed" if self._closed else ("connected" if self._shell.lost_reason is None else "connection lost")
         return f"<Client of {self.address}, {state}>"
 
-    def _ask(self, make: Any) -> Reply:
+    def _ask(self, make: Any, limit_s: float | None = ANSWER_LIMIT_S) -> Reply:
         outcome: Reply | Trouble = Pending(self._shell.ask(make), lambda found: found, "the server's answer").result(
-            ANSWER_LIMIT_S
+            limit_s
         )
         if isinstance(outcome, Trouble):
             raise exception_from(outcome, 0)
@@ -170,6 +216,11 @@ class Client:
         info = self._ask(make)
         assert isinstance(info, ServerInfo), "the server answers QueryServer with nothing else"
         return info
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise RainException(f"attach: expected the name of a session, found {name!r}")
 
 
 def _mark(sessions: weakref.WeakValueDictionary[int, Session], news: MarkSessionFailed | MarkUnrunnable) -> None:
@@ -197,6 +248,7 @@ def _session(info: SessionInfo) -> dict[str, Any]:
         "state": info.state,
         "tasks": dict(info.tasks),
         "n_objects": info.n_objects,
+        "impossible": info.impossible,
     }
 
 
@@ -212,11 +264,22 @@ def _worker(info: WorkerInfo) -> dict[str, Any]:
         "n_tasks": info.n_tasks,
         "n_objects": info.n_objects,
         "suspect": info.suspect,
+        "log": info.log,
+        "draining": info.draining,
     }
 
 
-def _resources(offer: Offer) -> dict[str, float | int]:
-    """What a worker offers, as a user writes it."""
+def _impossible(found: Impossible) -> dict[str, Any]:
+    return {
+        "session_id": session_name(found.session),
+        "first_task": task_name(found.session, found.task),
+        "n_tasks": found.n_tasks,
+        "needed": _resources(found.needed),
+    }
+
+
+def _resources(offer: Offer | Needed) -> dict[str, float | int]:
+    """What a worker offers or a task needs, as a user writes it."""
     found: dict[str, float | int] = {"cpus": _plain(offer.cpus)}
     if offer.gpus:
         found["gpus"] = _plain(offer.gpus)

@@ -15,8 +15,9 @@ from rain.client.growing import add_array
 from rain.client.labels import check_lengths, columns_of, elements_of, plan_rows
 from rain.client.objects import DataObject, to_dataobj
 from rain.client.options import OPTION_NAMES, TaskOptions, settings_from
-from rain.client.ports import Input, Output, changed_outputs, checked_outputs, checked_path
+from rain.client.ports import Input, InputDir, Output, OutputDir, changed_outputs, checked_outputs, checked_path
 from rain.client.task import Task, spec_from
+from rain.core.content import DIRECTORY
 from rain.core.errors import RainException
 from rain.core.kinds import ExecuteArgs, InputWord, Kind, OutputWord, TextWord, Word
 from rain.core.spec import OutputSpec
@@ -38,8 +39,12 @@ class Pattern(msgspec.Struct, frozen=True, eq=False):
         return list(dict.fromkeys(each for each in self.inputs if isinstance(each, str)))
 
     def bound(self, objects: Mapping[str, Any]) -> list[DataObject]:
-        """The inputs in order, with objects for the labels."""
-        return [to_dataobj(objects[each]) if isinstance(each, str) else each for each in self.inputs]
+        """The inputs in order, with objects for the labels. Raises TypeError for a blob in the place of a directory."""
+        bound = [to_dataobj(objects[each]) if isinstance(each, str) else each for each in self.inputs]
+        for word in (*self.args.words, *self.args.files):
+            if isinstance(word, InputWord) and word.is_directory:
+                _check_directory(bound[word.input])
+        return bound
 
 
 def parse_program(
@@ -102,14 +107,14 @@ class _Parser:
         if isinstance(value, str) and self._labels_allowed:
             value = Input(value)
         if not isinstance(value, Input):
-            return self._add(to_dataobj(value), None, False)
+            return self._add(to_dataobj(value), Input())
         if value.dataobj is not None:
-            return self._add(to_dataobj(value.dataobj), value.path, value.write)
+            return self._add(to_dataobj(value.dataobj), value)
         if not self._labels_allowed:
             raise RainException(f"{where}: {value!r} has no object: pass Input(…, dataobj=…); labels are for a Program")
         if value.label is None:
             raise RainException(f"{where}: {value!r} of a Program needs a label, by which calls give its object")
-        return self._add(value.label, value.path, value.write)
+        return self._add(value.label, value)
 
     def file_input(self, value: Any) -> InputWord:
         word = self.input(value, "input_paths")
@@ -139,14 +144,18 @@ class _Parser:
     def _add_output(self, output: Output, path: str | None) -> int:
         if output.encode is not None:
             raise RainException(f"{output!r}: a program leaves bytes, so there is nothing to encode: use content_type=")
-        self.outputs.append(OutputSpec(output.label, output.content_type, None, path))
+        if path is None and output.content_type == DIRECTORY:
+            raise RainException(f"{output!r}: what a program prints is no directory: use output_paths=[OutputDir(…)]")
+        is_directory = isinstance(output, OutputDir)
+        self.outputs.append(OutputSpec(output.label, output.content_type, None, path, is_directory))
         return len(self.outputs) - 1
 
-    def _add(self, source: DataObject | str, path: str | None, write: bool) -> InputWord:
+    def _add(self, source: DataObject | str, port: Input) -> InputWord:
+        path = port.path
         if path is not None and self._paths.setdefault(path, source) is not source and self._paths[path] != source:
             raise RainException(f"two different inputs have the path {path!r}: give one of them another")
         self.inputs.append(source)
-        return InputWord(len(self.inputs) - 1, path, write)
+        return InputWord(len(self.inputs) - 1, path, port.write, isinstance(port, InputDir))
 
 
 class Execute(Task):
@@ -284,6 +293,12 @@ class Program:
     def __repr__(self) -> str:
         words = " ".join(word.text if isinstance(word, TextWord) else "…" for word in self._pattern.args.words)
         return f"<Program {words}>"
+
+
+def _check_directory(obj: DataObject) -> None:
+    # The output of a task without a declared type may turn out to be one.
+    if obj._is_here or obj.content_type is not None:
+        obj.expect_dir()
 
 
 def _words(args: object, shell: bool) -> list[object]:

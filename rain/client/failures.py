@@ -67,6 +67,7 @@ def _text(failure: Failure, described: str, worker: str | None, made_at: str | N
     if made_at:
         lines.append(f"made at {made_at}")
     for title, text in (("on the worker", failure.traceback), ("debug", failure.debug), ("stderr", failure.stderr)):
-        if text.strip():
+        # The message of a failed program may be all that it said.
+        if text.strip() and text.strip() not in failure.message:
             lines.append(f"--- {title}:\n{text.rstrip()}")
     return "\n".join(lines)

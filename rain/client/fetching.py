@@ -7,7 +7,9 @@ import uuid
 from array import array
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
+from rain.client.fetched import FetchedData
 from rain.client.machine.effects import Reply, Trouble
 from rain.client.machine.events import Request
 from rain.protocol.client import Locate, Located
@@ -23,13 +25,14 @@ FIRST_PAUSE_S = 0.03
 Ask = Callable[[Callable[[int], Request]], Awaitable[Reply | Trouble]]
 
 
-async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Sequence[int]) -> list[Stored] | Trouble:
+async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Sequence[int]) -> FetchedData | Trouble:
     """The objects, in the order asked for, as soon as all are finished; large ones are files in the fetcher's folder.
 
     A holder may go away between the answer and the question to it: then the server is asked again, which finds another
     one or has the object computed again.
     """
     found: dict[int, Stored] = {}
+    users: dict[int, bytes] = {}
     missing = list(dict.fromkeys(objects))
     for attempt in range(MAX_ROUNDS):
         if attempt:
@@ -39,6 +42,7 @@ async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Seque
         if isinstance(outcome, Trouble):
             return outcome
         fetcher.learn(outcome.peers)
+        users.update((missing[place], user) for place, user in outcome.users)
         elsewhere = _take_inline(outcome, missing, found)
         for holder, numbers in elsewhere.items():
             for number, stored in zip(numbers, await fetcher.get(holder, session, numbers), strict=True):
@@ -47,7 +51,7 @@ async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Seque
                     found[number] = mine
         missing = [number for number in missing if number not in found]
         if not missing:
-            return [found[number] for number in objects]
+            return FetchedData([found[number] for number in objects], users)
     return Trouble(
         reason=f"{len(missing)} of {len(objects)} objects could not be had from the workers that hold them, "
         f"after {MAX_ROUNDS} tries. Can this machine reach the workers' data ports?"
@@ -56,7 +60,7 @@ async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Seque
 
 def _claim(stored: Stored | None) -> Stored | None:
     """Gives a fetched file a name of its own; None where another fetch of the same object took it first."""
-    if stored is None or isinstance(stored.data, bytes):
+    if stored is None or not isinstance(stored.data, Path):
         return stored
     path = stored.data.with_name(f"{stored.data.name}.{uuid.uuid4().hex}")
     try:

@@ -11,14 +11,26 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from rain.client.on_disk import OnDisk
+
 #: Bits of an object's flags: what its author wants, whatever became of it.
 KEPT = 1
 CONSTANT = 2
+#: Another thread submitted it before the one that made it had said all: kept at the server until that one submits.
+LENT = 4
+#: The server keeps it.
+HELD = KEPT | LENT
 
-#: Flags with KEPT, without it, and whether they have it, by `bytes.translate`.
+#: Flags with KEPT, without it, and whether they have it, by `bytes.translate`; likewise for the others.
 WITH_KEPT = bytes(flags | KEPT for flags in range(256))
-WITHOUT_KEPT = bytes(flags & ~KEPT for flags in range(256))
+WITHOUT_KEPT = bytes(flags & ~HELD for flags in range(256))
 IS_KEPT = bytes(flags & KEPT for flags in range(256))
+IS_HELD = bytes(flags & HELD != 0 for flags in range(256))
+IS_LENT = bytes(flags & LENT for flags in range(256))
+WITH_LENT = bytes(flags | LENT for flags in range(256))
+WITHOUT_LENT = bytes(flags & ~LENT for flags in range(256))
+#: Whether what is lent is nothing else.
+IS_LENT_ONLY = bytes(flags & HELD == LENT for flags in range(256))
 
 
 class Constant(msgspec.Struct, frozen=True):
@@ -27,6 +39,15 @@ class Constant(msgspec.Struct, frozen=True):
     data: bytes
     content_type: str | None
     label: str | None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+
+#: What sessions number as constants.
+AnyConstant = Constant | OnDisk
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -71,7 +92,7 @@ class Columns:
         self.args_size = array("I")
         self.args = bytearray()
         #: New constants, and constants of earlier submits that tasks of this one read.
-        self.constants: dict[int, Constant] = {}
+        self.constants: dict[int, AnyConstant] = {}
         #: Objects of earlier submits, kept ones, that tasks of this one read.
         self.earlier: set[int] = set()
         #: The same, for what tasks read as arrays.
@@ -154,14 +175,14 @@ class GraphBuilder:
         self.flags.extend(bytes(n_tasks * n_outputs))
         return number, first_output
 
-    def add_constant(self, constant: Constant) -> int:
+    def add_constant(self, constant: AnyConstant) -> int:
         """Appends a constant; returns its number."""
         number = len(self.flags)
         self.flags.append(CONSTANT)
         self.columns.constants[number] = constant
         return number
 
-    def use_constant(self, number: int, constant: Constant) -> None:
+    def use_constant(self, number: int, constant: AnyConstant) -> None:
         """A task will read this constant; one of an earlier submit is sent again unless it is kept."""
         self.columns.constants.setdefault(number, constant)
 
@@ -189,7 +210,7 @@ class GraphBuilder:
     def unkeep(self, objects: Iterable[int]) -> None:
         """Takes the mark away."""
         for number in objects:
-            self.flags[number] &= ~KEPT
+            self.flags[number] &= ~HELD
 
     def keep_run(self, numbers: range) -> None:
         """Marks the objects of an array as kept."""
@@ -201,26 +222,37 @@ class GraphBuilder:
         rows = in_place(numbers)
         self.flags[rows] = self.flags[rows].translate(WITHOUT_KEPT)
 
-    def marks(self, numbers: range) -> bytearray:
-        """1 for each object of an array that carries the mark, 0 for the others."""
-        marks = self.flags[in_place(numbers)].translate(IS_KEPT)
+    def marks(self, numbers: range, table: bytes = IS_KEPT) -> bytearray:
+        """Not 0 for each object of an array that carries the mark, 0 for the others."""
+        marks = self.flags[in_place(numbers)].translate(table)
         if numbers.step < 0:
             marks.reverse()
         return marks
 
-    def first_unkept(self, numbers: range) -> int | None:
+    def first_unkept(self, numbers: range, table: bytes = IS_KEPT) -> int | None:
         """The place in the array of the first object that does not carry the mark; None where all do."""
-        place = self.marks(numbers).find(0)
+        place = self.marks(numbers, table).find(0)
         return None if place < 0 else place
 
     def is_kept(self, number: int) -> bool:
         """Whether the object carries the mark."""
         return bool(self.flags[number] & KEPT)
 
+    def may_keep(self, numbers: range) -> bool:
+        """Whether the marks of an array, or of one object, can be set: before the submit, and while all are lent."""
+        return not self.is_submitted_object(numbers[0]) or self.first_unkept(numbers, IS_LENT) is None
+
     def respec(self, task: int, spec: int) -> None:
         """Gives a task that is not submitted another spec."""
         self.specs[task] = spec
         self.columns.spec[task - self.columns.first_task] = spec
+
+    def adopt(self, specs: array[int], flags: bytearray) -> None:
+        """Goes on after tasks with these specs and objects with these flags, all submitted by another client."""
+        self.specs = specs
+        self.places = array("I", bytes(4 * len(specs)))
+        self.flags = flags
+        self.start_over()
 
     def start_over(self) -> None:
         """Begins a fresh graph after a submit; numbers go on."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class LocalRain:
     """A server and workers as child processes, and the clients that were made of it; all end together."""
 
-    def __init__(self, workers: int = 1, cpus: int | None = None) -> None:
+    def __init__(self, workers: int = 1, cpus: int | None = None, gpus: int = 0) -> None:
         from rain.deploy.local import LocalCluster
 
-        self._cluster: LocalCluster = LocalCluster(workers=workers, cpus=cpus)
+        self._cluster: LocalCluster = LocalCluster(workers=workers, cpus=cpus, gpus=gpus)
         self._clients: list[Client] = []
 
     def client(self) -> Client:
@@ -46,9 +46,9 @@ class LocalRain:
         self.stop()
 
 
-def local(workers: int = 1, cpus: int | None = None) -> LocalRain:
+def local(workers: int = 1, cpus: int | None = None, gpus: int = 0) -> LocalRain:
     """Starts a cluster on this machine, ready when this returns; use it in a `with` statement.
 
-    `cpus`: of each worker; None: all that this process may use, shared evenly.
+    `cpus`: of each worker; None: all that this process may use, shared evenly. `gpus`: of each worker.
     """
-    return LocalRain(workers, cpus)
+    return LocalRain(workers, cpus, gpus)

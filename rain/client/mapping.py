@@ -198,7 +198,7 @@ def _chunks(sources: Sequence[ObjectArray | Iterator[Any]], what: str) -> Iterat
             short = lengths.index(shortest)
             long = lengths.index(max(lengths))
             raise RainException(
-                f"{what}: iterable number {short + 1} has only {done + shortest} elements, number {long + 1} has more: "
+                f"{what}: iterable number {short + 1} ends after {done + shortest}, number {long + 1} goes on: "
                 "all iterables of one map are equally long"
             )
         if not shortest:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from rain.client.active import chosen_session
 from rain.client.arrays import ObjectArray, TaskArray
-from rain.client.graph import Constant
+from rain.client.graph import AnyConstant, Constant
+from rain.client.on_disk import DirectoryOnDisk, FileOnDisk
+from rain.client.ports import checked_label
 from rain.client.records import OBJECT_STATES, ObjectPlan, ObjectRecord
 from rain.core.content import DIRECTORY, checked_type, text_encoding
 from rain.core.errors import RainException
@@ -31,10 +34,10 @@ class DataObject:
     _number: int
     #: The task whose output it is, None for a constant.
     _task: Task | None
-    _constant: Constant | None
+    _constant: AnyConstant | None
     _info: ObjectRecord | None
 
-    def __init__(self, session: Session, number: int, task: Task | None, constant: Constant | None) -> None:
+    def __init__(self, session: Session, number: int, task: Task | None, constant: AnyConstant | None) -> None:
         self._session = session
         self._number = number
         self._task = task
@@ -68,13 +71,13 @@ class DataObject:
 
     @property
     def data(self) -> bytes | None:
-        """The encoded bytes of a constant; None for an output."""
+        """The encoded bytes of a constant, read now where they are on disk; None for an output."""
         return self._constant.data if self._constant is not None else None
 
     @property
     def spec(self) -> ObjectPlan:
-        """What its author said of it: `id`, `label`, `content_type`."""
-        return ObjectPlan(self.id, self.label, self._planned_type)
+        """What its author said of it: `id`, `label`, `content_type`, `user`; the latter may change until the submit."""
+        return self._session._graph.object_plan(self._number, self.label, self._planned_type)
 
     @property
     def info(self) -> ObjectRecord | None:
@@ -140,6 +143,11 @@ class DataObject:
         return f"<DataObject {self._described()}>"
 
     @property
+    def _is_here(self) -> bool:
+        """The client has the bytes: nobody has to be asked for them."""
+        return isinstance(self._constant, Constant)
+
+    @property
     def _output_spec(self) -> Any:
         assert self._task is not None, "a data object is a constant or an output"
         return self._task._spec.outputs[self._number - self._task._first_output]
@@ -181,6 +189,31 @@ def blob(
 def pickled(value: Any, label: str = "pickle", *, session: Session | None = None) -> DataObject:
     """A constant with the pickle of a value: `blob(value, encode="pickle")`."""
     return blob(value, label, encode="pickle", session=session)
+
+
+def file(
+    path: str | os.PathLike[str],
+    label: str | None = None,
+    content_type: str | None = None,
+    *,
+    session: Session | None = None,
+) -> DataObject:
+    """A constant with the bytes of a file of this machine; the label is its name unless said otherwise.
+
+    It is streamed from the disk when it is submitted, and must not change before. Raises RainException where there is
+    no such file.
+    """
+    checked_label(label, "file")
+    return chosen_session(session)._add_constant(FileOnDisk(path, label, content_type))
+
+
+def directory(path: str | os.PathLike[str], label: str | None = None, *, session: Session | None = None) -> DataObject:
+    """A constant, a directory, with everything in a folder of this machine; streamed likewise.
+
+    Raises RainException where there is no such folder, or it has what no directory may have: links out of it, pipes.
+    """
+    checked_label(label, "directory")
+    return chosen_session(session)._add_constant(DirectoryOnDisk(path, label))
 
 
 def constant_from(value: Any, label: str | None, content_type: str | None, encode: str | None) -> Constant:

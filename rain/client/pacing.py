@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Iterable
 
 from rain.wire.endpoint import Frames
 from rain.wire.link import Link
@@ -36,6 +37,7 @@ class PacedSender:
         self._link = link
         self._waiting: deque[Frames] = deque()
         self._pump: asyncio.Task[None] | None = None
+        self._is_over = False
 
     def send(self, frames: Frames) -> None:
         """Sends after everything that was sent before; never waits."""
@@ -46,8 +48,25 @@ class PacedSender:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._send_later())
 
+    async def stream(self, messages: Iterable[Frames]) -> None:
+        """Sends messages that are made one by one in another thread, so that few of them are ever in memory.
+
+        Raises what making them raises; those before were sent.
+        """
+        coming = iter(messages)
+        while (frames := await asyncio.to_thread(next, coming, None)) is not None:
+            # No event tells that the link has sent something.
+            while not self._is_over and (  # noqa: ASYNC110
+                self._waiting or self._link.unsent_bytes >= MAX_UNSENT_BYTES
+            ):
+                await asyncio.sleep(RETRY_S)
+            if self._is_over:
+                return
+            self._link.send(frames)
+
     def clear(self) -> None:
         """Forgets what waits: the link is lost or closed."""
+        self._is_over = True
         self._waiting.clear()
 
     async def _send_later(self) -> None:

@@ -65,6 +65,17 @@ class Pending(Generic[T]):
             outcome = self._future.result()
         return self._finish(outcome)
 
+    async def within(self, timeout: float | None) -> T:
+        """Waits in any loop, at most `timeout` seconds. Raises TimeoutError."""
+        check_timeout(timeout)
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                return await self._awaited()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"{self._what} did not finish within {timeout:g} s; it goes on") from None
+
     def __await__(self) -> Generator[Any, None, T]:
         return self._awaited().__await__()
 
@@ -87,6 +98,23 @@ class Pending(Generic[T]):
                 raise
             raise _ended() from None
         return self._finish(outcome)
+
+
+class FetchedObjects:
+    """A fetch on its way, for one object or array, or for several."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, pending: Pending[list[Any]]) -> None:
+        self._pending = pending
+
+    def all(self) -> Pending[list[Any]]:
+        """The values in the order asked for."""
+        return self._pending
+
+    async def first(self) -> Any:
+        """The value of a single object, or of a single array."""
+        return (await self._pending)[0]
 
 
 def check_timeout(timeout: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rain.client.options import check_unicode
-from rain.core.content import checked_type, is_subtype
+from rain.core.content import DIRECTORY, checked_type, is_subtype
 from rain.core.errors import RainException
 from rain.core.spec import OutputSpec
 
@@ -37,12 +37,31 @@ class Input:
         self.label = checked_label(label, "Input")
         self.path = checked_path(path if path is not None else (label or None), "Input")
         self.dataobj = dataobj
-        self.load = load
+        self.load = _checked_choice(load, "Input(load=…)", may_be_none=True)
         self.content_type = checked_type(content_type)
-        self.write = write
+        self.write = _checked_choice(write, "Input(write=…)")
 
     def __repr__(self) -> str:
         return _shown(self)
+
+
+class InputDir(Input):
+    """An input that is a directory: in the program's working folder a folder of its own with links to the files.
+
+    The same as `Input` in all else; `write`: the program gets its own copies. Blobs are refused.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        label: str | None = None,
+        path: str | None = None,
+        dataobj: DataObject | Task | None = None,
+        *,
+        write: bool = False,
+    ) -> None:
+        super().__init__(label, path, dataobj, content_type=DIRECTORY, write=write)
 
 
 class Output:
@@ -66,11 +85,20 @@ class Output:
         self.path = checked_path(path, "Output")
         self.content_type = checked_type(content_type)
         self.encode = checked_type(encode)
-        self.size_hint = size_hint
+        self.size_hint = _checked_size(size_hint)
         _check_agreement(self.content_type, self.encode)
 
     def __repr__(self) -> str:
         return _shown(self)
+
+
+class OutputDir(Output):
+    """An output that is a directory: the folder that a program leaves at `path` (which defaults to the label)."""
+
+    __slots__ = ()
+
+    def __init__(self, label: str | None = None, *, path: str | None = None, size_hint: int | None = None) -> None:
+        super().__init__(label, path=path, content_type=DIRECTORY, size_hint=size_hint)
 
 
 #: What `outputs=` takes.
@@ -148,6 +176,21 @@ def checked_path(path: object, what: str) -> str | None:
     return path
 
 
+def _checked_choice(value: Any, what: str, *, may_be_none: bool = False) -> Any:
+    if not (isinstance(value, bool) or (may_be_none and value is None)):
+        expected = "True, False or None" if may_be_none else "True or False"
+        raise RainException(f"{what}: expected {expected}, found {value!r}")
+    return value
+
+
+def _checked_size(value: Any) -> int | None:
+    is_size = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if value is not None and not is_size:
+        raise RainException(f"Output(size_hint=…): expected a number of bytes or None, found {value!r}")
+    size: int | None = value
+    return size
+
+
 def _output_spec(item: object, default_encode: str | None) -> OutputSpec:
     if item is None:
         return OutputSpec(content_type=default_encode, encode=default_encode)
@@ -159,7 +202,11 @@ def _output_spec(item: object, default_encode: str | None) -> OutputSpec:
         if encode is None and item.content_type is None:
             encode = default_encode
         return OutputSpec(
-            label=item.label, content_type=item.content_type or encode, encode=encode, path=item.path or item.label
+            label=item.label,
+            content_type=item.content_type or encode,
+            encode=encode,
+            path=item.path or item.label,
+            is_directory=isinstance(item, OutputDir),
         )
     raise RainException(f"outputs: expected labels and Outputs, found {item!r}")
 
@@ -176,7 +223,8 @@ def _changed(spec: OutputSpec, change: object) -> OutputSpec:
     content_type = change.content_type or spec.content_type
     _check_agreement(content_type, encode)
     label = change.label if change.label is not None else spec.label
-    return OutputSpec(label, content_type, encode, change.path or spec.path, spec.is_directory)
+    is_directory = spec.is_directory or isinstance(change, OutputDir)
+    return OutputSpec(label, content_type, encode, change.path or spec.path, is_directory)
 
 
 def _check_agreement(content_type: str | None, encode: str | None) -> None:
@@ -185,6 +233,7 @@ def _check_agreement(content_type: str | None, encode: str | None) -> None:
 
 
 def _shown(port: Input | Output) -> str:
-    fields = ((name, getattr(port, name)) for name in type(port).__slots__)
+    kind = Input if isinstance(port, Input) else Output
+    fields = ((name, getattr(port, name)) for name in kind.__slots__)
     shown = ", ".join(f"{name}={value!r}" for name, value in fields if value is not None and value is not False)
     return f"{type(port).__name__}({shown})"

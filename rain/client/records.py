@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rain.core.ids import worker_name
-from rain.protocol.client import ObjectInfo, TaskInfo
+from rain.core.note import TaskNote
+from rain.core.user import decode_user
+from rain.protocol.shown import ObjectInfo, TaskInfo
+
+if TYPE_CHECKING:
+    from rain.client.task import Task
+    from rain.core.spec import OutputSpec
 
 #: States of a task as numbers of one byte; 0 is "not submitted".
 TASK_STATES = (None, "waiting", "running", "finished", "failed", "cancelled")
@@ -25,41 +30,64 @@ class _Record:
     __slots__: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__ if name[0] != "_")
         return f"{type(self).__name__}({fields})"
 
 
 class TaskPlan(_Record):
-    """What the author of a task said of it; `resources` is a dict that may be changed until the submit."""
+    """What the author of a task said of it; `resources` and `user` are dicts that may be changed until the submit.
 
-    __slots__ = ("id", "kind", "name", "resources")
+    `user` takes what JSON can carry; the task finds it as `ctx.spec.user`.
+    """
 
-    def __init__(self, task_id: str, kind: str, name: str | None, resources: Mapping[str, Any]) -> None:
-        self.id = task_id
-        self.kind = kind
-        self.name = name
+    __slots__ = ("_task", "id", "kind", "name", "resources", "user")
+
+    def __init__(self, task: Task, resources: dict[str, Any], user: dict[str, Any]) -> None:
+        self._task = task
+        self.id = task.id
+        self.kind = str(task._spec.kind)
+        self.name = task.name
         self.resources = resources
+        self.user = user
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the objects that it reads."""
+        return tuple(obj.id for obj in self._task.inputs)
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """What it makes: label, content type, encoding, path."""
+        return self._task._spec.outputs
 
 
 class ObjectPlan(_Record):
-    """What the author of a data object said of it; `content_type` is the planned one."""
+    """What the author of a data object said of it; `content_type` is the planned one.
 
-    __slots__ = ("content_type", "id", "label")
+    `user` is a dict of what JSON can carry; it may be changed until the submit, and tasks that read the object find it
+    as `instance.spec.user`.
+    """
 
-    def __init__(self, object_id: str, label: str | None, content_type: str | None) -> None:
+    __slots__ = ("content_type", "id", "label", "user")
+
+    def __init__(
+        self, object_id: str, label: str | None, content_type: str | None, user: dict[str, Any] | None = None
+    ) -> None:
         self.id = object_id
         self.label = label
         self.content_type = content_type
+        self.user = {} if user is None else user
 
 
 class TaskRecord(_Record):
     """What became of a task, as the server last said.
 
     `error`: why it failed, text or None. `start_time`: seconds since 1970. `duration`: seconds of the task's own work.
-    `worker`: "w2" or None. `debug`: the lines of `ctx.debug` of a failed task.
+    `worker`: "w2" or None. Of the last attempt: `debug`, the lines of `ctx.debug`; `user`, the dict that the task left
+    in `ctx.info.user`; `stdout` and `stderr`, the ends of what it printed.
     """
 
-    __slots__ = ("attempt", "debug", "duration", "error", "start_time", "worker")
+    __slots__ = ("attempt", "debug", "duration", "error", "start_time", "stderr", "stdout", "user", "worker")
 
     def __init__(self, news: TaskInfo) -> None:
         self.error = None if news.failure is None else news.failure.message
@@ -67,19 +95,38 @@ class TaskRecord(_Record):
         self.duration = None if news.duration_us is None else news.duration_us / 1e6
         self.worker = None if not news.worker else worker_name(news.worker)
         self.attempt = news.attempt
-        self.debug = "" if news.failure is None else news.failure.debug
+        note = news.note or TaskNote(debug="" if news.failure is None else news.failure.debug)
+        self.debug = note.debug
+        self.user = decode_user(note.user)
+        self.stdout = note.stdout
+        self.stderr = note.stderr
 
 
 class ObjectRecord(_Record):
-    """What became of a data object: `size` in bytes, and the content type that its task set."""
+    """What became of a data object: `size` in bytes, and the content type that its task set.
 
-    __slots__ = ("content_type", "size")
+    `user`: the dict that its task left in `info.user`. `error`: why there is no such object, where its task failed.
+    `debug`: the debug lines of its task; not known from a `fetch()` alone.
+    """
 
-    def __init__(self, size: int | None, content_type: str | None) -> None:
+    __slots__ = ("content_type", "debug", "error", "size", "user")
+
+    def __init__(
+        self,
+        size: int | None,
+        content_type: str | None,
+        *,
+        user: bytes = b"",
+        error: str | None = None,
+        debug: str = "",
+    ) -> None:
         self.size = size
         self.content_type = content_type
+        self.user = decode_user(user)
+        self.error = error
+        self.debug = debug
 
     @classmethod
     def of(cls, news: ObjectInfo) -> ObjectRecord:
         """From what the server said."""
-        return cls(news.size, news.content_type)
+        return cls(news.size, news.content_type, user=news.user, error=news.error, debug=news.debug)

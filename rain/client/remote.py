@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 #: `@function` makes data objects of arguments from this size on, once all of them together are too large.
 LARGE_ARGUMENT_BYTES = 64 << 10
-#: A pickled function travels within a message.
-MAX_FUNCTION_BYTES = 32 << 20
 
 InputsLike = Mapping[str, Input] | tuple[()]
 
@@ -127,24 +125,14 @@ class RemoteFunction:
 
     def _plain_spec(self, session: Session) -> int:
         graph = session._graph
-        number = graph.numbers_of.get(self._key)
+        numbers = graph.functions.numbers
+        number = numbers.get(self._key)
         if number is None:
-            number = graph.intern(self._spec(graph, self._outputs, self._settings))
-            graph.numbers_of[self._key] = number
+            number = numbers[self._key] = graph.intern(self._spec(graph, self._outputs, self._settings))
         return number
 
     def _spec(self, graph: SessionGraph, outputs: tuple[OutputSpec, ...], settings: Settings) -> TaskSpec:
-        body = graph.bodies.get(self._key)
-        if body is None:
-            from rain.data.function import dump_function
-
-            body = dump_function(self._function)
-            if len(body) > MAX_FUNCTION_BYTES:
-                raise RainException(
-                    f"{self._name}() pickles to {len(body)} bytes, at most {MAX_FUNCTION_BYTES} can be sent: pass the "
-                    "large values that it refers to as arguments, blob(…)"
-                )
-            graph.bodies[self._key] = body
+        body = graph.functions.body(self._key, self._function, self._name)
         if settings.name is None:
             settings = replace(settings, name=self._name)
         config = encode(PythonConfig(self._with_context, self._loads_inputs))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.building import SessionGraph, gone_text
 from rain.client.failures import is_cancelled
-from rain.client.fetched import fetched_values
+from rain.client.fetched import FetchedData, fetched_values
 from rain.client.handles import is_empty
 from rain.client.machine.effects import Reply, Trouble
 from rain.client.machine.events import Request
@@ -30,7 +30,7 @@ from rain.client.records import (
     ObjectRecord,
     TaskRecord,
 )
-from rain.client.submission import parts, uploads
+from rain.client.submission import check_on_disk, parts, streamed_uploads, uploads
 from rain.client.task import Task
 from rain.core.errors import RainException
 from rain.core.failure import Cause
@@ -38,18 +38,19 @@ from rain.core.ids import session_name
 from rain.protocol.client import (
     CancelTasks,
     CloseSession,
-    ObjectInfo,
+    FindTasks,
     ObjectNews,
     QueryObjects,
     QueryTasks,
-    TaskInfo,
     TaskNews,
+    TasksFound,
     Unkeep,
     Wait,
     WaitDone,
 )
 from rain.protocol.codec import encode
 from rain.protocol.columns import column, pack, unpack
+from rain.protocol.shown import ObjectInfo, TaskInfo
 
 if TYPE_CHECKING:
     from rain.client.session import Session
@@ -96,7 +97,9 @@ class SessionRequests:
         with self._graph.lock:
             order = self._graph.order()
             if order is None:
+                self._unkeep(self._graph.taken_back())
                 return
+            streamed = streamed_uploads(order) if check_on_disk(order) else ()
             messages = list(uploads(order))
             n_bytes = sum(len(payload) for _, payload in messages)
             for part in parts(order):
@@ -104,7 +107,8 @@ class SessionRequests:
                 n_bytes += len(frames)
                 messages.append([frames])
             ticket = Ticket()
-            future = shell.submit(self._number, self._graph.builder.n_tasks, n_bytes, messages, ticket)
+            n_tasks = self._graph.builder.n_tasks
+            future = shell.submit(self._number, n_tasks, n_bytes, messages, ticket, streamed=streamed)
             try:
                 trouble = Pending(future, lambda outcome: outcome, "the work that is submitted").result(timeout)
             except BaseException:
@@ -202,12 +206,12 @@ class SessionRequests:
     def fetch(self, objects: Objects) -> Pending[list[Any]]:
         """Gets these objects, of an array a list. Raises RainException at once for those that can never be had."""
         self._check_fetchable(objects)
-        remote = number_column([obj for obj in objects if isinstance(obj, ObjectArray) or obj._constant is None])
+        remote = number_column([obj for obj in objects if isinstance(obj, ObjectArray) or not obj._is_here])
 
         def finish(outcome: Any) -> list[Any]:
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, ())
-            instances = list(fetched_values(objects, outcome or ()))
+            instances = list(fetched_values(objects, outcome or FetchedData([], {})))
             self._mark_finished((), objects)
             return instances
 
@@ -248,6 +252,25 @@ class SessionRequests:
 
         return Pending(shell.run(steps) if tasks or objects else None, lambda outcome: finish(outcome or []))
 
+    def find_tasks(self, name: str) -> Pending[list[tuple[int, int]]]:
+        """The submitted tasks of that name: their numbers and those of their first outputs."""
+
+        def finish(outcome: TasksFound | Trouble | None) -> list[tuple[int, int]]:
+            if isinstance(outcome, Trouble):
+                raise self._failed(outcome, ())
+            if outcome is None:
+                return []
+            tasks = unpack("I", outcome.tasks, "tasks")
+            return list(zip(tasks, unpack("I", outcome.first_output, "first_output", len(tasks)), strict=True))
+
+        if not self._graph.task_states:
+            return Pending(None, finish)
+        return Pending(self._shell.ask(lambda request: FindTasks(request, self._number, name)), finish)
+
+    def mixed_ends(self) -> None:
+        """Tasks may have ended otherwise than by finishing, without this client knowing which."""
+        self._mixed_ends = True
+
     def unkeep(self, objects: Objects) -> None:
         """Takes marks away and tells the server."""
         tell = self._graph.unkeep(objects)
@@ -276,7 +299,9 @@ class SessionRequests:
             ).result(limit_s)
 
     def _after_submit(self, order: Any) -> None:
-        unkept = self._graph.submitted(order)
+        self._unkeep(self._graph.submitted(order))
+
+    def _unkeep(self, unkept: Sequence[int]) -> None:
         if unkept:
             self._shell.tell(Unkeep(self._number, pack("I", unkept)))
 

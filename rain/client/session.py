@@ -13,22 +13,25 @@ from typing import TYPE_CHECKING, Any, overload
 from rain.client.active import drop_default_session, pop_session, push_session, set_default_session
 from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.building import SessionGraph
-from rain.client.completion import in_order_of_completion
+from rain.client.completion import InOrderOfCompletion
 from rain.client.failures import exception_from
-from rain.client.graph import Constant
-from rain.client.handles import Item, Items, find_task, is_empty, listed, split_items, to_objects
-from rain.client.machine.effects import Trouble
+from rain.client.graph import AnyConstant
+from rain.client.handles import Item, Items, find_task, listed, split_items, to_objects
+from rain.client.machine.effects import Trouble, trouble_of
+from rain.client.named import NamedTasks
 from rain.client.objects import DataObject
+from rain.client.pending import FetchedObjects, Pending, check_timeout
 from rain.client.requests import SessionRequests
 from rain.client.task import Task
 from rain.client.unrunnable import UnrunnableNotice
 from rain.core.errors import RainException, RainWarning, SessionException
 from rain.core.ids import session_name
+from rain.protocol.columns import unpack
 
 if TYPE_CHECKING:
     from rain.client.client import Client
-    from rain.client.pending import Pending
     from rain.data.instance import DataInstance
+    from rain.protocol.client import SessionAttached
 
 #: The server has this long to say that a session is closed.
 CLOSE_LIMIT_S = 5.0
@@ -44,12 +47,18 @@ class Session:
     def __init__(
         self, client: Client | None, session_id: int, *, name: str | None = None, fail_fast: bool = True
     ) -> None:
+        if client is not None and not hasattr(client, "_shell"):
+            raise RainException(
+                f"Session(): expected a client or None, found {client!r}: `client.new_session()` opens a session, and "
+                "`Session(None, 1)` is one without a server"
+            )
         self._client = client
         self._session_id = session_id
         self._name = name
         self._fail_fast = fail_fast
         self._graph = SessionGraph(session_id)
         self._unrunnable = UnrunnableNotice()
+        self._named = NamedTasks(self)
         self._requests = SessionRequests(self, self._graph, client._shell if client is not None else None)
         #: Set by the I/O thread when the server says that the session failed.
         self._trouble: Trouble | None = None
@@ -90,6 +99,11 @@ class Session:
         if self._closed:
             return "closed"
         return "open" if self._trouble is None else "failed"
+
+    @property
+    def tasks(self) -> NamedTasks:
+        """Its tasks by name: `session.tasks["name"]`; asks the server for those that are submitted."""
+        return self._named
 
     @property
     def task_count(self) -> int:
@@ -145,8 +159,9 @@ class Session:
     # ------------------------------------------------------------------ work
 
     def submit(self, timeout: float | None = None) -> None:
-        """Sends what was built since the last submit, all or nothing; does not wait for the work.
+        """Sends what was built since the last submit, in all threads, all or nothing; does not wait for the work.
 
+        What another thread built and had not kept yet can still be kept there, until that thread submits too.
         Only while more than 2,000,000 tasks or 1 GiB of arguments of this session are unfinished it waits, at most
         `timeout` seconds (TimeoutError; nothing was sent then).
         """
@@ -168,21 +183,22 @@ class Session:
         """Waits for everything that was submitted; returns at once if there is nothing."""
         self._waiting_all().result(timeout)
 
-    def as_completed(self, items: Items, timeout: float | None = None) -> Iterator[Task | DataObject]:
-        """The tasks and objects, also those of arrays, in the order in which they finish.
+    def as_completed(self, items: Items, timeout: float | None = None) -> InOrderOfCompletion:
+        """The tasks and objects, also those of arrays, in the order in which they finish; for `for` and `async for`.
 
         `timeout` is for each step.
         """
         left = list(dict.fromkeys(listed(items)))
         self._split(left, "waited for")
         self._raise_failure()
+        check_timeout(timeout)
 
-        def finished_among(tasks: array[int]) -> set[int]:
+        def finished_among(tasks: array[int]) -> Pending[set[int]]:
             self._check_open("waited for")
             self._raise_failure()
-            return self._requests.finished_among(tasks).result(timeout)
+            return self._requests.finished_among(tasks)
 
-        yield from in_order_of_completion(left, finished_among)
+        return InOrderOfCompletion(left, finished_among, timeout)
 
     @overload
     def fetch(
@@ -267,7 +283,8 @@ class Session:
         builder = self._graph.builder
         with self._graph.lock:
             for obj in objects:
-                if not is_empty(obj) and self._graph.builder.is_submitted_object(obj._number):
+                numbers = obj._numbers if isinstance(obj, ObjectArray) else range(obj._number, obj._number + 1)
+                if numbers and not builder.may_keep(numbers):
                     raise RainException(
                         f"{obj._described()} was submitted already: call `.keep()` before `submit()`, so that it is "
                         "not dropped before"
@@ -276,6 +293,15 @@ class Session:
                 if isinstance(obj, ObjectArray):
                     builder.keep_run(obj._numbers)
             builder.keep(obj._number for obj in objects if isinstance(obj, DataObject))
+
+    def _adopt(self, attached: SessionAttached) -> None:
+        """Goes on where another client left; nobody has this handle yet."""
+        self._graph.adopt(attached.specs, unpack("I", attached.spec, "spec"), bytearray(attached.flags))
+        self._unrunnable.reason = attached.impossible
+        if attached.failed is not None:
+            self._trouble = trouble_of(attached.failed)
+        # Which of its tasks were cancelled is not known here.
+        self._requests.mixed_ends()
 
     def _client_closed(self) -> None:
         """The server ends the session with the connection."""
@@ -288,7 +314,7 @@ class Session:
     def _object_state(self, number: int) -> int:
         return self._graph.object_state(number)
 
-    def _add_constant(self, constant: Constant) -> DataObject:
+    def _add_constant(self, constant: AnyConstant) -> DataObject:
         self._check_open("added to")
         [number] = self._graph.add_constants([constant])
         return DataObject(self, number, None, constant)
@@ -358,25 +384,9 @@ class Session:
             self._requests.close(CLOSE_LIMIT_S)
         n_tasks = self.task_count
         if warn and n_tasks and self._client is not None and self._trouble is None:
+            forgotten = "1 task" if n_tasks == 1 else f"{n_tasks} tasks"
             warnings.warn(
-                f"session {session_name(self._session_id)} was closed with {n_tasks} tasks that were never submitted",
+                f"session {session_name(self._session_id)} was closed with {forgotten} never submitted",
                 RainWarning,
                 stacklevel=3,
             )
-
-
-class FetchedObjects:
-    """A fetch on its way, for one object or array, or for several."""
-
-    __slots__ = ("_pending",)
-
-    def __init__(self, pending: Pending[list[Any]]) -> None:
-        self._pending = pending
-
-    def all(self) -> Pending[list[Any]]:
-        """The values in the order asked for."""
-        return self._pending
-
-    async def first(self) -> Any:
-        """The value of a single object, or of a single array."""
-        return (await self._pending)[0]

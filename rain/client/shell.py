@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, assert_never
 
 from rain.client.connect import Target
+from rain.client.fetched import FetchedData
 from rain.client.fetching import Ask, fetch_objects
 from rain.client.handshake import greet
 from rain.client.machine.effects import (
@@ -46,12 +47,12 @@ from rain.client.pacing import PacedSender, Ticket
 from rain.core.errors import ProtocolViolation, RainException, SessionException
 from rain.core.ids import SERVER
 from rain.core.liveness import HEARTBEAT_S
-from rain.protocol.client import ClientAlive, Peer, to_client_decoder
+from rain.protocol.client import ClientAlive, to_client_decoder
 from rain.protocol.codec import encode
 from rain.protocol.hello import Refusal, Welcome, answer_decoder
+from rain.protocol.transfer import Peer
 from rain.wire.endpoint import Context, Frame, Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
-from rain.wire.holder import Stored
 from rain.wire.link import Link
 from rain.wire.owned_directory import new_owned_directory, temporary_base
 
@@ -111,15 +112,26 @@ class Shell:
         """Runs a coroutine of several requests in the I/O thread; `steps` gets the function that makes one."""
         return self._start(steps(self._ask))
 
-    def fetch(self, session: int, objects: Sequence[int]) -> concurrent.futures.Future[list[Stored] | Trouble]:
+    def fetch(self, session: int, objects: Sequence[int]) -> concurrent.futures.Future[FetchedData | Trouble]:
         """Gets objects as soon as they are finished, in this order."""
         return self._start(self._fetch(session, objects))
 
     def submit(
-        self, session: int, n_tasks: int, n_bytes: int, messages: Iterable[Frames], ticket: Ticket
+        self,
+        session: int,
+        n_tasks: int,
+        n_bytes: int,
+        messages: Iterable[Frames],
+        ticket: Ticket,
+        *,
+        streamed: Iterable[Frames] = (),
     ) -> concurrent.futures.Future[Trouble | None]:
-        """Sends the messages of a submit when the window is open and the ticket can still be taken."""
-        return self._start(self._submit(session, n_tasks, n_bytes, messages, ticket))
+        """Sends the messages of a submit when the window is open and the ticket can still be taken.
+
+        Before that those of `streamed`, each made in another thread when the server has read what precedes it; what
+        that raises is raised by the future, and there is no submit then.
+        """
+        return self._start(self._submit(session, n_tasks, n_bytes, messages, ticket, streamed=streamed))
 
     def tell(self, message: Any) -> None:
         """Sends a message that nobody answers."""
@@ -261,13 +273,22 @@ class Shell:
         finally:
             del self._waiting[number]
 
-    async def _fetch(self, session: int, objects: Sequence[int]) -> list[Stored] | Trouble:
+    async def _fetch(self, session: int, objects: Sequence[int]) -> FetchedData | Trouble:
         assert self._fetcher is not None, "a shell that stands has a fetcher"
         return await fetch_objects(self._ask, self._fetcher, session, objects)
 
     async def _submit(
-        self, session: int, n_tasks: int, n_bytes: int, messages: Iterable[Frames], ticket: Ticket
+        self,
+        session: int,
+        n_tasks: int,
+        n_bytes: int,
+        messages: Iterable[Frames],
+        ticket: Ticket,
+        *,
+        streamed: Iterable[Frames],
     ) -> Trouble | None:
+        if streamed and self._sender is not None:
+            await self._sender.stream(streamed)
         number = next(self._numbers)
         outcome = await self._await(number, SubmitBegan(number, session, n_tasks, n_bytes))
         if isinstance(outcome, Trouble):

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from rain.client.graph import IS_KEPT, KEPT, Columns, Constant
+from rain.client.graph import HELD, IS_HELD, AnyConstant, Columns
+from rain.client.on_disk import OnDisk
 from rain.core.spec import TaskSpec
 from rain.protocol.client import (
     MAX_INLINE_CONSTANT,
@@ -26,6 +27,9 @@ from rain.protocol.columns import column, pack
 #: What a task takes in the columns besides its arguments, and each of its inputs.
 _TASK_BYTES = 16
 _INPUT_BYTES = 4
+#: What users attached goes with the first part, or, where it is more than this, with parts of its own before it.
+_MAX_USERS_BYTES = 4 << 20
+_USER_BYTES = 16
 
 Frames = list[bytes | memoryview]
 
@@ -40,6 +44,11 @@ class Order(msgspec.Struct, frozen=True):
     first_spec: int
     #: Specs that the server has not got.
     specs: Sequence[TaskSpec]
+    #: What users attached (JSON), by number.
+    task_users: dict[int, bytes] = {}
+    object_users: dict[int, bytes] = {}
+    #: What other threads made, see `client.makers`; marked in the flags.
+    lent: list[tuple[int, range]] = []
 
 
 class _Cut(msgspec.Struct, frozen=True):
@@ -51,15 +60,34 @@ class _Cut(msgspec.Struct, frozen=True):
 
 
 def uploads(order: Order) -> Iterator[Frames]:
-    """The chunks of the large constants, one message (header, payload) each."""
+    """The chunks of the large constants in memory, one message (header, payload) each."""
     for number, constant in _sent_constants(order).items():
-        total = len(constant.data)
-        if total <= MAX_INLINE_CONSTANT:
+        total = constant.size
+        if total <= MAX_INLINE_CONSTANT or isinstance(constant, OnDisk):
             continue
         view = memoryview(constant.data)
         for offset in range(0, total, UPLOAD_CHUNK_BYTES):
             header = encode(Upload(session=order.session, object=number, offset=offset, total=total))
             yield [header, view[offset : offset + UPLOAD_CHUNK_BYTES]]
+
+
+def streamed_uploads(order: Order) -> Iterator[Frames]:
+    """The same of those on disk, each read when it is asked for. Raises RainException where one has changed."""
+    for number, constant in _sent_constants(order).items():
+        if not isinstance(constant, OnDisk) or constant.size <= MAX_INLINE_CONSTANT:
+            continue
+        for offset in range(0, constant.size, UPLOAD_CHUNK_BYTES):
+            length = min(UPLOAD_CHUNK_BYTES, constant.size - offset)
+            header = encode(Upload(session=order.session, object=number, offset=offset, total=constant.size))
+            yield [header, constant.read(offset, length)]
+
+
+def check_on_disk(order: Order) -> bool:
+    """Whether some constants are streamed. Raises RainException where one on disk is not what it was."""
+    on_disk = [constant for constant in _sent_constants(order).values() if isinstance(constant, OnDisk)]
+    for constant in on_disk:
+        constant.check()
+    return any(constant.size > MAX_INLINE_CONSTANT for constant in on_disk)
 
 
 def parts(order: Order) -> Iterator[Submit]:
@@ -70,6 +98,18 @@ def parts(order: Order) -> Iterator[Submit]:
     cuts.append(_Cut(len(columns.spec), len(order.flags), len(order.specs)))
     args = memoryview(columns.args)
     args_at = inputs_at = 0
+    *full, rest = _user_chunks(order)
+    for chunk in full:
+        yield Submit(
+            session=order.session,
+            last=False,
+            first_spec=order.first_spec,
+            first_task=columns.first_task,
+            n_tasks=0,
+            first_object=columns.first_object,
+            n_objects=0,
+            **chunk,
+        )
     for begin, end in pairwise(cuts):
         n_inputs = columns.n_inputs[begin.task : end.task]
         args_size = columns.args_size[begin.task : end.task]
@@ -92,21 +132,36 @@ def parts(order: Order) -> Iterator[Submit]:
             n_objects=end.object - begin.object,
             kept=_kept(order.flags, begin.object, end.object),
             **_constant_columns(_between(constants, begin.object, end.object, first=begin is cuts[0])),
+            **(rest if begin is cuts[0] else {}),
         )
         args_at, inputs_at = args_end, inputs_end
 
 
-def _sent_constants(order: Order) -> dict[int, Constant]:
+def _user_chunks(order: Order) -> list[dict[str, Any]]:
+    """The fields of parts that carry what users attached, at most `_MAX_USERS_BYTES` in each; the last may be empty."""
+    chunks: list[dict[str, list[tuple[int, bytes]]]] = [{}]
+    size = 0
+    for name, users in (("task_users", order.task_users), ("object_users", order.object_users)):
+        for entry in users.items():
+            size += len(entry[1]) + _USER_BYTES
+            if size > _MAX_USERS_BYTES:
+                chunks.append({})
+                size = len(entry[1]) + _USER_BYTES
+            chunks[-1].setdefault(name, []).append(entry)
+    return [{name: tuple(entries) for name, entries in chunk.items()} for chunk in chunks]
+
+
+def _sent_constants(order: Order) -> dict[int, AnyConstant]:
     """The new constants, and those of earlier submits that are not kept at the server, by number."""
     first, flags = order.columns.first_object, order.flags
     return {
         number: constant
         for number, constant in order.columns.constants.items()
-        if number >= first or not flags[number] & KEPT
+        if number >= first or not flags[number] & HELD
     }
 
 
-def _between(constants: dict[int, Constant], begin: int, end: int, *, first: bool) -> dict[int, Constant]:
+def _between(constants: dict[int, AnyConstant], begin: int, end: int, *, first: bool) -> dict[int, AnyConstant]:
     """The constants of one part; constants of earlier submits go with the first."""
     return {
         number: constant
@@ -115,7 +170,7 @@ def _between(constants: dict[int, Constant], begin: int, end: int, *, first: boo
     }
 
 
-def _cuts(order: Order, constants: dict[int, Constant]) -> list[_Cut]:
+def _cuts(order: Order, constants: dict[int, AnyConstant]) -> list[_Cut]:
     """Where parts begin so that none grows over `MAX_PART_BYTES` unless a single row does.
 
     Rows are taken in the order in which they were made, so each part has its own range of tasks and of objects.
@@ -160,7 +215,7 @@ def _task_cuts(columns: Columns, size: int) -> Iterator[int]:
         before = ends[row - 1] if row else 0
 
 
-def _rows(columns: Columns, constants: dict[int, Constant]) -> Iterator[tuple[int, int, int]]:
+def _rows(columns: Columns, constants: dict[int, AnyConstant]) -> Iterator[tuple[int, int, int]]:
     """New constants and tasks as (row of the next task, number of the first object, bytes), in the order of making."""
     new = [(number, constant) for number, constant in sorted(constants.items()) if number >= columns.first_object]
     at = 0
@@ -177,28 +232,28 @@ def _weight(args_size: int, n_inputs: int) -> int:
     return args_size + _TASK_BYTES + _INPUT_BYTES * n_inputs
 
 
-def _inline_bytes(constants: Iterable[Constant]) -> int:
-    return sum(len(each.data) for each in constants if len(each.data) <= MAX_INLINE_CONSTANT)
+def _inline_bytes(constants: Iterable[AnyConstant]) -> int:
+    return sum(each.size for each in constants if each.size <= MAX_INLINE_CONSTANT)
 
 
 def _kept(flags: bytearray, begin: int, end: int) -> memoryview:
-    return pack("I", compress(range(begin, end), flags[begin:end].translate(IS_KEPT)))
+    return pack("I", compress(range(begin, end), flags[begin:end].translate(IS_HELD)))
 
 
-def _constant_columns(constants: dict[int, Constant]) -> dict[str, Any]:
+def _constant_columns(constants: dict[int, AnyConstant]) -> dict[str, Any]:
     """The fields of a `Submit` that carry constants."""
     types: dict[str | None, int] = {}
     inline = bytearray()
     data = bytearray()
     for constant in constants.values():
-        small = len(constant.data) <= MAX_INLINE_CONSTANT
+        small = constant.size <= MAX_INLINE_CONSTANT
         inline.append(small)
         if small:
             data += constant.data
     type_numbers = array("H", (types.setdefault(c.content_type, len(types)) for c in constants.values()))
     return {
         "constants": pack("I", constants),
-        "constant_size": pack("Q", (len(constant.data) for constant in constants.values())),
+        "constant_size": pack("Q", (constant.size for constant in constants.values())),
         "constant_inline": memoryview(inline),
         "constant_data": memoryview(data),
         "constant_type": column(type_numbers),

@@ -129,13 +129,26 @@ class Task:
 
     @property
     def spec(self) -> TaskPlan:
-        """What its author said of it; `spec.resources` may be changed until the submit."""
-        return self._session._graph.plan(self.id, self._number)
+        """What its author said of it; `spec.resources` and `spec.user` may be changed until the submit."""
+        return self._session._graph.plan(self)
 
     @property
     def info(self) -> TaskRecord | None:
         """What became of it, after the first `update()`."""
         return self._info
+
+    @property
+    def stdout(self) -> str | None:
+        """The end of what its last attempt wrote to standard output, as the last `update()` learned; None before one.
+
+        At most 16 KiB; a first line says how much was cut off. Nothing of a program whose standard output is an output.
+        """
+        return None if self._info is None else self._info.stdout
+
+    @property
+    def stderr(self) -> str | None:
+        """The same of standard error."""
+        return None if self._info is None else self._info.stderr
 
     @property
     def state(self) -> str | None:

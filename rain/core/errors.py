@@ -15,9 +15,9 @@ class TaskException(SessionException):
     """A task that failed or was cancelled; its facts are attributes.
 
     Attributes: `task` (the client's handle where it is known, else None), `task_id` ("s1.t3"), `task_name`, `index`
-    (its element of a task array, else None), `worker` ("w2" or None), `attempt`, `remote_traceback` (the user's own frames, text), `debug` (the task's debug lines),
-    `stderr` (the end of it), `made_at` ("file.py:12", where the task was made). The original exception is `__cause__`
-    where it could be carried.
+    (its element of a task array, else None), `worker` ("w2" or None), `attempt`, `remote_traceback` (the user's own
+    frames, text), `debug` (the task's debug lines), `stderr` (the end of it), `made_at` ("file.py:12", where the task
+    was made). The original exception is `__cause__` where it could be carried.
     """
 
     def __init__(

@@ -5,12 +5,19 @@ the order in which they are made; an input exists before the task that reads it,
 every input of a task has a smaller number than the task's first output.
 """
 
+import re
+
+from rain.core.errors import RainException
+
 #: The holder number that means the server itself: constants that clients uploaded, and small results.
 SERVER = 0
 #: No holder, no worker, no producer.
 NONE = 0xFFFFFFFF
 #: Numbers of tasks and objects are 32 bit on the wire; this one is reserved.
 MAX_ID = NONE - 1
+
+_WORKER = re.compile(r"w(\d{1,18})", re.ASCII)
+_TASK = re.compile(r"s(\d{1,18})\.t(\d{1,10})", re.ASCII)
 
 
 def session_name(session: int) -> str:
@@ -21,6 +28,22 @@ def session_name(session: int) -> str:
 def task_name(session: int, task: int) -> str:
     """The printed name of a task: `s3.t17`."""
     return f"s{session}.t{task}"
+
+
+def parse_task(name: object) -> tuple[int, int]:
+    """Session and number of a task, by its printed name. Raises RainException."""
+    found = _TASK.fullmatch(name) if isinstance(name, str) else None
+    if found is None:
+        raise RainException(f"expected the id of a task such as 's1.t3', found {name!r}")
+    return int(found[1]), int(found[2])
+
+
+def parse_worker(name: object) -> int:
+    """Number of a worker, by its printed name. Raises RainException."""
+    found = _WORKER.fullmatch(name) if isinstance(name, str) else None
+    if found is None:
+        raise RainException(f"expected the id of a worker such as 'w2', found {name!r}")
+    return int(found[1])
 
 
 def object_name(session: int, obj: int) -> str:

@@ -23,6 +23,12 @@ class Kind(enum.StrEnum):
     STORE = "store"
     #: The arguments are a `SleepArgs`; the only input is passed on.
     SLEEP = "sleep"
+    #: The arguments are a `MakeDirectoryArgs`; one input per path.
+    MAKE_DIRECTORY = "make_directory"
+    #: The arguments are a `PathArgs`: this part of the only input, a directory, becomes the only output.
+    SLICE_DIRECTORY = "slice_directory"
+    #: The arguments are a `PathArgs`: a folder on the worker's machine becomes the only output.
+    LOAD_DIRECTORY = "load_directory"
 
 
 class PythonConfig(msgspec.Struct, frozen=True):
@@ -42,6 +48,8 @@ class InputWord(msgspec.Struct, frozen=True, tag="i"):
     path: str | None = None
     #: The program may write to its private copy.
     write: bool = False
+    #: The input has to be a directory; without this it may be one.
+    is_directory: bool = False
 
 
 class OutputWord(msgspec.Struct, frozen=True, tag="o"):
@@ -76,9 +84,15 @@ class ExecuteArgs(msgspec.Struct, frozen=True):
 
 
 class PathArgs(msgspec.Struct, frozen=True):
-    """A path on the worker's machine, absolute."""
+    """A path: on the worker's machine and absolute, or in a directory and relative to it."""
 
     path: str
+
+
+class MakeDirectoryArgs(msgspec.Struct, frozen=True):
+    """Where the inputs go in the new directory, in their order; those with a slash at the end are directories."""
+
+    paths: tuple[str, ...]
 
 
 class SleepArgs(msgspec.Struct, frozen=True):

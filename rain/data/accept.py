@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rain.core.content import settled_type
-from rain.data.instance import DataInstance
+from rain.data.instance import DataInstance, source_of
 
 
 def accept_input(instance: DataInstance | list[DataInstance], content_type: str | None, load: bool) -> Any:
@@ -22,6 +22,7 @@ def accept_input(instance: DataInstance | list[DataInstance], content_type: str 
 
 
 def _retyped(instance: DataInstance, content_type: str | None) -> DataInstance:
-    if instance.path is not None:
-        return DataInstance(path=instance.path, content_type=content_type, size=instance.size, info=instance.info)
-    return DataInstance(instance.get_bytes(), content_type=content_type, info=instance.info)
+    source = source_of(instance)
+    if isinstance(source, bytes):
+        return DataInstance(source, content_type=content_type, info=instance.info)
+    return DataInstance(path=source, content_type=content_type, size=instance.size, info=instance.info)

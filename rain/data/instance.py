@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
 import shutil
+import tempfile
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,10 @@ from typing import Any, BinaryIO
 from rain.core.content import DIRECTORY, checked_type, text_encoding
 from rain.core.errors import RainException
 from rain.data.encode import decode_value
+from rain.data.tree_archive import TreeArchive
+from rain.data.tree_files import link_tree
+from rain.data.tree_removal import remove_tree
+from rain.data.unpack import unpack
 
 #: Longer text is shown by its beginning only; `get_str()` gives all of it.
 MAX_SHOWN_BYTES = 16 << 20
@@ -27,9 +33,10 @@ class DataInstance:
     """Immutable bytes with a content type; they are in memory, or in a file that is mapped when it is asked for.
 
     Equal to `bytes` and `str` of the same content. `spec` and `info` are those of the data object where it is known.
+    The bytes of a directory are a tar; where it lies here as a folder, that is worked out when it is asked for.
     """
 
-    __slots__ = ("__weakref__", "_data", "_path", "_size", "content_type", "info", "spec")
+    __slots__ = ("__weakref__", "_archive", "_data", "_folder", "_info", "_path", "_size", "content_type", "spec")
 
     def __init__(
         self,
@@ -42,20 +49,31 @@ class DataInstance:
         info: Any = None,
         temporary: bool = False,
     ) -> None:
-        """From bytes, or from a file that nobody changes; a `temporary` file is removed with the instance."""
+        """From bytes, or from a file that nobody changes; a `temporary` file is removed with the instance.
+
+        `path` of a directory may be a folder.
+        """
         if (data is None) == (path is None):
             raise RainException("A DataInstance is made either from data=bytes or from path=a file.")
+        if data is not None and type(data) is not bytes:
+            raise RainException(_no_bytes(data))
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise RainException(f"DataInstance(path=…): expected the path of a file, found {path!r}.")
         self._data: bytes | mmap.mmap | None = data
         self._path = None if path is None else Path(path)
+        self.content_type = checked_type(content_type)
+        #: Where the files of a directory are; of one that came as a tar, once somebody has asked for it.
+        self._folder: Path | None = None
+        self._archive: TreeArchive | None = None
+        if self.content_type == DIRECTORY and self._path is not None and self._path.is_dir():
+            self._folder = self._path
         if data is not None:
             size = len(data)
         elif size is None:
-            size = os.stat(self._path).st_size  # type: ignore[arg-type]  # noqa: PTH116
+            size = self._tar().size if self._folder is not None else os.stat(self._path).st_size  # type: ignore[arg-type]  # noqa: PTH116
         self._size: int = size
-        self.content_type = checked_type(content_type)
         self.spec = spec
-        #: `info.user` goes with an input that is passed on as a result.
-        self.info = info if info is not None else SimpleNamespace(user={})
+        self._info = info
         if temporary:
             weakref.finalize(self, _remove_file, str(self._path))
 
@@ -67,14 +85,25 @@ class DataInstance:
         return self._size
 
     @property
+    def info(self) -> Any:
+        """Notes on it; `info.user` goes with an input that is passed on as a result."""
+        if self._info is None:
+            self._info = SimpleNamespace(user={})
+        return self._info
+
+    @property
     def data_type(self) -> str:
         """`blob` or `directory`."""
         return "directory" if self.content_type == DIRECTORY else "blob"
 
     @property
     def path(self) -> Path | None:
-        """The file with the bytes, not to be changed; None where they are in memory only."""
-        return self._path
+        """The file with the bytes, not to be changed; None where they are in memory only.
+
+        Of a directory the folder, not to be changed either; one that came as a tar is unpacked for as long as the
+        instance lives.
+        """
+        return self._as_folder() if self.content_type == DIRECTORY else self._path
 
     def get_bytes(self) -> bytes:
         """All the bytes, copied into memory where they are in a file."""
@@ -92,7 +121,12 @@ class DataInstance:
             ) from None
 
     def load(self) -> Any:
-        """The value that the bytes encode. Raises RainException without a content type, or where it is not that."""
+        """The value that the bytes encode. Raises RainException without a content type, or where it is not that.
+
+        The value of a directory is the instance itself.
+        """
+        if self.content_type == DIRECTORY:
+            return self
         if self.content_type is None:
             raise RainException(
                 f"{self!r} has no content type, so what its bytes mean is unknown; "
@@ -110,7 +144,9 @@ class DataInstance:
 
     def view(self) -> memoryview:
         """The bytes without a copy, read-only."""
-        if self._data is None:
+        if self._data is None and self._folder is not None and self._path == self._folder:
+            self._data = self._tar().read(0, self._size)
+        elif self._data is None:
             with self.open() as file:
                 # An empty file cannot be mapped.
                 if self._size <= _MAX_READ_BYTES:
@@ -121,6 +157,8 @@ class DataInstance:
 
     def open(self) -> BinaryIO:
         """A binary file to read the bytes from."""
+        if self._path is not None and self._path == self._folder:
+            return self._tar().open()
         if self._path is not None:
             return self._path.open("rb")
         return io.BytesIO(self.get_bytes())
@@ -128,14 +166,22 @@ class DataInstance:
     # ------------------------------------------------------------------------------------------ files
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the bytes to a file of the caller's own."""
-        if self._path is not None:
+        """Writes the bytes to a file of the caller's own; a directory to a folder, which must not exist yet."""
+        if self.content_type == DIRECTORY:
+            self._place(Path(path), read_only=False)
+        elif self._path is not None:
             shutil.copyfile(self._path, path)
         else:
             Path(path).write_bytes(self.get_bytes())
 
     def link(self, path: str | os.PathLike[str]) -> None:
-        """Makes `path` a read-only link to the stored file; a copy where there is none, or links cannot be made."""
+        """Makes `path` a read-only link to the stored file; a copy where there is none, or links cannot be made.
+
+        Of a directory it becomes a folder of the caller's own, with such links to the files.
+        """
+        if self.content_type == DIRECTORY:
+            self._place(Path(path), read_only=True)
+            return
         if self._path is not None:
             try:
                 os.link(self._path, path)
@@ -145,6 +191,30 @@ class DataInstance:
             except OSError:
                 pass  # another file system, or one without links
         self.write(path)
+
+    # ------------------------------------------------------------------------------------------ directories
+
+    def _place(self, path: Path, *, read_only: bool) -> None:
+        if self._folder is not None:
+            link_tree(self._folder, path, write=not read_only)
+        else:
+            unpack(source_of(self), path, read_only=read_only)
+
+    def _as_folder(self) -> Path:
+        """The folder of a directory, unpacked now where it came as a tar."""
+        if self._folder is None:
+            above = tempfile.mkdtemp(prefix="rain-directory-")
+            weakref.finalize(self, _remove_folder, above)
+            folder = Path(above, "content")
+            unpack(source_of(self), folder, read_only=True)
+            self._folder = folder
+        return self._folder
+
+    def _tar(self) -> TreeArchive:
+        if self._archive is None:
+            assert self._folder is not None, "only a folder has to be packed"
+            self._archive = TreeArchive(self._folder)
+        return self._archive
 
     # ------------------------------------------------------------------------------------------ Python's own
 
@@ -158,6 +228,8 @@ class DataInstance:
         return self.get_bytes()
 
     def __str__(self) -> str:
+        if self.content_type == DIRECTORY:
+            return repr(self)
         encoding = text_encoding(self.content_type) or "utf-8"
         try:
             if self._size <= MAX_SHOWN_BYTES:
@@ -192,6 +264,14 @@ class DataInstance:
         return _rebuilt, (self.get_bytes(), self.content_type)
 
 
+def source_of(instance: DataInstance) -> bytes | Path:
+    """What has the content as it came: bytes, a file, or the folder of a directory."""
+    if instance._path is not None:
+        return instance._path
+    assert isinstance(instance._data, bytes), "an instance has bytes or a path"
+    return instance._data
+
+
 def _rebuilt(data: bytes, content_type: str | None) -> DataInstance:
     return DataInstance(data, content_type=content_type)
 
@@ -201,3 +281,17 @@ def _remove_file(path: str) -> None:
         os.unlink(path)  # noqa: PTH108
     except OSError:
         pass  # its folder went before it
+
+
+def _remove_folder(path: str) -> None:
+    with contextlib.suppress(RainException):
+        remove_tree(Path(path))
+
+
+def _no_bytes(data: object) -> str:
+    hint = "encode_value(value, type) makes bytes of a value."
+    if isinstance(data, str):
+        hint = 'text.encode() makes bytes of it, and content_type="text" says what they are.'
+    elif isinstance(data, bytearray | memoryview):
+        hint = "bytes(…) makes a copy that nobody changes."
+    return f"DataInstance(…): expected bytes, found {type(data).__name__}: {hint}"

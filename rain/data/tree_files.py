@@ -26,6 +26,8 @@ _LOOK_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Another file system, too many links to one file, a file of another user, a file system without links.
 _CANNOT_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS}
 
+_SEALED_MODES = {0o444, 0o555}
+
 
 def file_mode(executable: bool, read_only: bool) -> int:
     """The access rights of a file in a tree, sealed or not."""
@@ -180,6 +182,27 @@ def _replace_link(folders: OpenFolders, sources: OpenFolders, member: TreeMember
         _place(sources, folders, member, write=False)
 
 
+def protect_tree(root: Path) -> None:
+    """Gives the files of a sealed tree their mode back where somebody changed it, which he may through another link.
+
+    Raises RainException where the tree cannot be read.
+    """
+    current = ""
+    try:
+        with OpenFolders(root) as folders:
+            for member in scan(root):
+                current = member.path
+                if member.is_folder or member.source != member.path:
+                    continue
+                folder, _, name = member.path.rpartition("/")
+                descriptor = folders.open(folder)
+                mode = stat.S_IMODE(os.lstat(name, dir_fd=descriptor).st_mode)
+                if mode not in _SEALED_MODES:
+                    os.chmod(name, file_mode(member.executable, read_only=True), dir_fd=descriptor)
+    except OSError as error:
+        raise RainException(f"{str(root / current)!r} cannot be protected: {error.strerror}.") from error
+
+
 def tree_fingerprint(root: Path) -> str:
     """A text that differs after a file was added, removed, replaced or written to; it costs one `stat` per file.
 
@@ -201,7 +224,7 @@ def tree_fingerprint(root: Path) -> str:
                         pending.append(path)
                     else:
                         # Not ctime: it also changes when a name of the file is made or removed elsewhere.
-                        facts += (status.st_size, status.st_mtime_ns)
+                        facts += (status.st_size, status.st_mtime_ns, bool(status.st_mode & 0o111))
                     digest.update(repr(facts).encode())
     except OSError as error:
         raise RainException(f"The directory {str(root / current)!r} cannot be read: {error.strerror}.") from error

@@ -23,7 +23,10 @@ def log_file(folder: Path, role: str) -> Path:
         number += 1
     path = folder / f"{stem}-{number}.log"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A mode counts for the last folder of a path only.
+        for each in (folder.parent, folder):
+            if not each.exists():
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
         raise RainException(f"cannot write the log {path}: {error.strerror}. Name another folder: --logdir") from error

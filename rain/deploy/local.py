@@ -20,14 +20,16 @@ from rain.wire.runtime_directory import runtime_directory
 class LocalCluster:
     """A server and workers as child processes, on free ports of the loopback address.
 
-    `workers`: how many; `cpus`: of each worker, None: all that this process may use, shared evenly. Returns when all
-    is ready; raises RainException with the child's own error.
+    `workers`: how many; `cpus`: of each worker, None: all that this process may use, shared evenly; `gpus`: of each
+    worker, which all number them from 0. Returns when all is ready; raises RainException with the child's own error.
     """
 
-    def __init__(self, workers: int = 1, cpus: int | None = None) -> None:
+    def __init__(self, workers: int = 1, cpus: int | None = None, gpus: int = 0) -> None:
         _check_count(workers, f"a local cluster needs at least one worker, found workers={workers!r}")
         if cpus is not None:
             _check_count(cpus, f"a worker needs at least one cpu, found cpus={cpus!r}")
+        _check_count(gpus, f"a worker offers a whole number of gpus, found gpus={gpus!r}", least=0)
+        self._gpus = gpus
         self._logs = new_owned_directory("local", temporary_base())
         self._pid = os.getpid()
         self._workers: list[ChildProgram] = []
@@ -100,9 +102,9 @@ class LocalCluster:
         return ChildProgram(config, embedded=True, log=log_file(self._logs, role))
 
     def _worker_config(self, cpus: int) -> WorkerConfig:
-        return WorkerConfig(server_port=self.port, access=self._worker_access, cpus=cpus)
+        return WorkerConfig(server_port=self.port, access=self._worker_access, cpus=cpus, gpus=self._gpus)
 
 
-def _check_count(value: object, complaint: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def _check_count(value: object, complaint: str, *, least: int = 1) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise RainException(complaint)

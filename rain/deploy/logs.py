@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from pathlib import Path
 
 from rain.core.errors import RainException
 
+_STDERR = 2
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -30,6 +33,18 @@ def start_logging(logdir: str | None, name: str) -> logging.Handler:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     return handler
+
+
+def own_log() -> str:
+    """The file that this process logs to, by `start_logging` or by its starter; empty where the log is no file."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            return handler.baseFilename
+    try:
+        is_file = stat.S_ISREG(os.fstat(_STDERR).st_mode)
+        return str(Path(f"/proc/self/fd/{_STDERR}").readlink()) if is_file else ""
+    except OSError:
+        return ""
 
 
 def end_logging(handler: logging.Handler) -> None:

@@ -1,4 +1,4 @@
-"""The built-in tasks on blobs: concatenate, load from a file, store to a file, sleep."""
+"""The built-in tasks on blobs: concatenate, load from a file, store to a file or folder, sleep."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from rain.core.content import settled_type
 from rain.core.errors import RainException
 from rain.core.kinds import PathArgs, SleepArgs
 from rain.core.spec import TaskSpec
+from rain.data.copying import copy_file
+from rain.data.tree_removal import remove_tree
 from rain.executor.attempt_failed import AttemptFailed
-from rain.executor.copying import copy_file
 from rain.executor.runner import Notes, Surroundings
+from rain.executor.trees import is_directory, place_tree
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RunInput, RunTask
 
 _CHUNK_BYTES = 1 << 20
@@ -25,7 +27,7 @@ _CHUNK_BYTES = 1 << 20
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class _Builtin:
+class BuiltinRunner:
     """What the built-in runners have in common."""
 
     slow = True
@@ -44,13 +46,18 @@ class _Builtin:
             raise AttemptFailed(f"{self._name}: {error}") from None
 
 
-class ConcatRunner(_Builtin):
+class ConcatRunner(BuiltinRunner):
     """The bytes of all inputs in order; the content type is theirs where all have the same."""
 
     slow = False
 
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """One output."""
+        if any(is_directory(given) for given in task.inputs):
+            raise AttemptFailed(
+                f"{self._name}: an input is a directory, which has no bytes to put in a row; SliceDirectory takes a "
+                "file out of it, MakeDirectory puts directories together."
+            )
         types = {given.content_type for given in task.inputs}
         kind = self._type(types.pop() if len(types) == 1 else None)
         if sum(given.size for given in task.inputs) <= MAX_PIPE_RESULT:
@@ -60,12 +67,12 @@ class ConcatRunner(_Builtin):
         return (self._store.concatenate(self._session, task.first_output, parts, kind),)
 
 
-class LoadRunner(_Builtin):
+class LoadRunner(BuiltinRunner):
     """A file on this machine, or what a URL names, becomes an object."""
 
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """One output, a copy: the file stays its owner's, who may change it."""
-        path = _decoded(task.args, PathArgs).path
+        path = decoded_args(task.args, PathArgs).path
         if "://" in path:
             return (self._store.concatenate(self._session, task.first_output, _chunks(path), self._type(None)),)
         try:
@@ -76,16 +83,19 @@ class LoadRunner(_Builtin):
             raise AttemptFailed(f"cannot load {path!r} on the worker: {error.strerror}.") from None
 
 
-class StoreRunner(_Builtin):
-    """The input becomes a file on this machine, complete or not at all."""
+class StoreRunner(BuiltinRunner):
+    """The input becomes a file or folder on this machine, complete or not at all."""
 
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """No outputs."""
-        path = _decoded(task.args, PathArgs).path
+        path = decoded_args(task.args, PathArgs).path
         if "://" in path:
             raise AttemptFailed(f"cannot write {path!r}: only files of the worker's machine can be written, not URLs.")
         target = Path(path)
         temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+        if is_directory(task.inputs[0]):
+            self._store_tree(task.inputs[0], target, temporary)
+            return ()
         if target.is_dir():
             raise AttemptFailed(f"cannot write {str(target)!r} on the worker: it is a folder; name a file in it.")
         if task.inputs[0].path is not None:
@@ -101,15 +111,35 @@ class StoreRunner(_Builtin):
             raise AttemptFailed(f"cannot write {str(target)!r} on the worker: {error.strerror}.") from None
         return ()
 
+    def _store_tree(self, given: RunInput, target: Path, temporary: Path) -> None:
+        if given.path is not None:
+            os.stat(given.path)  # an input that is gone has nothing to do with the target
+        if os.path.lexists(target):
+            raise AttemptFailed(
+                f"cannot write {str(target)!r} on the worker: it exists, and a folder is never written over; "
+                "name one that is not there yet."
+            )
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remove_tree(temporary)
+            try:
+                place_tree(given, temporary, write=True)
+                temporary.rename(target)
+            finally:
+                remove_tree(temporary)
+        except (OSError, RainException) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise AttemptFailed(f"cannot write {str(target)!r} on the worker: {reason}") from None
 
-class SleepRunner(_Builtin):
+
+class SleepRunner(BuiltinRunner):
     """Passes the input on later."""
 
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """One output, the input itself."""
-        time.sleep(max(0.0, _decoded(task.args, SleepArgs).seconds))
+        time.sleep(max(0.0, decoded_args(task.args, SleepArgs).seconds))
         given = task.inputs[0]
-        return (Produced(given.size, given.content_type, same_as_input=0),)
+        return (Produced(given.size, given.content_type, same_as_input=0, user=given.user),)
 
 
 def read_input(given: RunInput) -> bytes:
@@ -154,5 +184,6 @@ def _no_file(path: str) -> str:
     return f"there is no file {path!r} on the worker. The path is one of the worker's machine, not of the client's."
 
 
-def _decoded(args: bytes, kind: type[T]) -> T:
+def decoded_args(args: bytes, kind: type[T]) -> T:
+    """The arguments of a built-in task."""
     return msgspec.msgpack.decode(args, type=kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -10,14 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rain.core.content import checked_type
+from rain.core.content import DIRECTORY, checked_type
 from rain.core.errors import RainException
 from rain.core.ids import object_name, task_name
 from rain.core.resources import UNIT
 from rain.core.spec import OutputSpec, TaskSpec
+from rain.core.user import decode_user, encode_user
 from rain.data.encode import encode_value
 from rain.data.instance import DataInstance
-from rain.protocol.executor import RunTask
+from rain.data.tree_files import seal_tree
+from rain.protocol.executor import RunInput, RunTask
 
 
 class TaskFacts:
@@ -29,10 +30,48 @@ class TaskFacts:
         self.attempt = task.attempt
         self.inputs = tuple(object_name(session, given.object) for given in task.inputs)
         self.outputs: tuple[OutputSpec, ...] = spec.outputs
-        self.resources = {"cpus": spec.request.cpus / UNIT} | {name: n / UNIT for name, n in spec.request.named}
+        request = spec.request
+        self.resources: dict[str, float] = {"cpus": request.cpus / UNIT}
+        if request.gpus:
+            self.resources["gpus"] = request.gpus / UNIT
+        if request.memory_bytes:
+            self.resources["memory"] = request.memory_bytes
+        self.resources.update((name, amount / UNIT) for name, amount in request.named)
+        self.user = decode_user(task.user)
 
     def __repr__(self) -> str:
         return f"<task {self.id}{'' if self.name is None else f' {self.name!r}'}, attempt {self.attempt}>"
+
+
+class InputFacts:
+    """`instance.spec` of an input: what its author said of it."""
+
+    __slots__ = ("_given", "_session", "_user")
+
+    def __init__(self, session: int, given: RunInput) -> None:
+        self._session = session
+        self._given = given
+        self._user: dict[str, Any] | None = None
+
+    @property
+    def id(self) -> str:
+        """The data object's name everywhere: "s1.o7"."""
+        return object_name(self._session, self._given.object)
+
+    @property
+    def content_type(self) -> str | None:
+        """The content type that it has."""
+        return self._given.content_type
+
+    @property
+    def user(self) -> dict[str, Any]:
+        """What its author attached to it."""
+        if self._user is None:
+            self._user = decode_user(self._given.spec_user)
+        return self._user
+
+    def __repr__(self) -> str:
+        return f"<data object {self.id}>"
 
 
 class OwnInfo:
@@ -74,6 +113,11 @@ class Context:
         whole, rest = divmod(self._spec.request.cpus, UNIT)
         return whole if rest == 0 else self._spec.request.cpus / UNIT
 
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """Which of the worker's gpus are the task's; libraries see these alone, and number them from 0."""
+        return self._task.gpus or ()
+
     def blob(self, value: Any, content_type: str | None = None, encode: str | None = None) -> DataInstance:
         """An instance from bytes, from a str (typed `text`), or, with `encode`, from any value."""
         if encode is not None:
@@ -101,14 +145,32 @@ class Context:
             raise RainException(f"ctx.stage_file({str(path)!r}): a regular file is needed, this one is {found}.")
         if not source.resolve().is_relative_to(Path.cwd().resolve()):
             raise RainException(f"ctx.stage_file({str(path)!r}): the file must lie in the task's folder, {Path.cwd()}.")
-        self.has_staged = True
+        return DataInstance(path=self._staged(source), content_type=checked)
+
+    def stage_directory(self, path: str | os.PathLike[str]) -> DataInstance:
+        """Moves a folder out of the task's folder, as an instance; what is staged and not returned is dropped.
+
+        Raises RainException where something in it cannot be part of a directory, such as a link that leads out of it.
+        """
+        source = Path(path)
+        if source.is_symlink() or not source.is_dir():
+            found = "a link" if source.is_symlink() else "a file" if source.exists() else "not there"
+            raise RainException(f"ctx.stage_directory({str(path)!r}): a folder is needed, this one is {found}.")
+        here = Path.cwd().resolve()
+        if here not in source.resolve().parents:
+            raise RainException(f"ctx.stage_directory({str(path)!r}): it must lie in the task's folder, {here}.")
+        seal_tree(source)
+        return DataInstance(path=self._staged(source), content_type=DIRECTORY)
+
+    def _staged(self, source: Path) -> Path:
+        self._has_staged = True
         Path(self._scratch).mkdir(exist_ok=True)
         staged = Path(self._scratch, f"staged-{len(os.listdir(self._scratch))}")
         shutil.move(source, staged)
-        return DataInstance(path=staged, content_type=checked)
+        return staged
 
     @cached_property
-    def has_staged(self) -> bool:
+    def _has_staged(self) -> bool:
         """Whether the task staged anything."""
         return False
 
@@ -120,17 +182,12 @@ class Context:
     def _debug_lines(self) -> list[str]:
         return []
 
-    def debug_text(self) -> str:
+    def _debug_text(self) -> str:
         """All debug lines."""
         lines = self.__dict__.get("_debug_lines")
         return "\n".join(lines).encode(errors="replace").decode() if lines else ""
 
-    def user_json(self) -> bytes:
+    def _user_json(self) -> bytes:
         """`info.user` as JSON; b"" where it is empty. Raises RainException for what JSON cannot carry."""
         info = self.__dict__.get("info")
-        if info is None or not info.user:
-            return b""
-        try:
-            return json.dumps(info.user).encode()
-        except (TypeError, ValueError) as error:
-            raise RainException(f"ctx.info.user takes what JSON can carry: {error}.") from None
+        return b"" if info is None else encode_user(info.user, "ctx.info.user")

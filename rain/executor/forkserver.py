@@ -158,7 +158,6 @@ class Forkserver:
             return  # Their ends wake us again.
         for executor, status in self._ended.items():
             remove_tree(self._folders.of_executor(executor))
-            Path(f"{self._folders.output_stem(executor)}.stdout").unlink(missing_ok=True)
             code = os.waitstatus_to_exitcode(status)
             self._tell(Exited(executor, code if code >= 0 else None, -code if code < 0 else None))
         self._ended.clear()

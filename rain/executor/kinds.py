@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rain.core.kinds import Kind
 from rain.core.spec import TaskSpec
 from rain.executor.builtins import ConcatRunner, LoadRunner, SleepRunner, StoreRunner
+from rain.executor.directories import LoadDirectoryRunner, MakeDirectoryRunner, SliceDirectoryRunner
 from rain.executor.program import ProgramRunner
 from rain.executor.pyfunc import PythonRunner
 from rain.executor.runner import Runner, Surroundings
@@ -18,4 +19,7 @@ RUNNERS: dict[Kind, Callable[[int, TaskSpec, Surroundings], Runner]] = {
     Kind.LOAD: LoadRunner,
     Kind.STORE: StoreRunner,
     Kind.SLEEP: SleepRunner,
+    Kind.MAKE_DIRECTORY: MakeDirectoryRunner,
+    Kind.SLICE_DIRECTORY: SliceDirectoryRunner,
+    Kind.LOAD_DIRECTORY: LoadDirectoryRunner,
 }

@@ -11,6 +11,7 @@ import msgspec
 from rain.core.failure import Cause, Failure
 from rain.core.ids import object_name
 from rain.core.kinds import Kind
+from rain.core.note import TaskNote
 from rain.data.exceptions import failure_of, plain_text
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.kinds import RUNNERS
@@ -58,9 +59,6 @@ class _Entry:
             self.wary -= 1
 
 
-_NO_NOTES = Notes()
-
-
 class ExecutorLoop:
     """Runs what the worker sends, one task at a time, until the worker closes the pipe."""
 
@@ -94,6 +92,7 @@ class ExecutorLoop:
         specs = self._specs.setdefault(batch.session, {})
         for given in batch.specs:
             specs[given.number] = _Entry(self._runner(batch.session, given))
+        self._surroundings.output.take()
         self._flushed_ns = time.perf_counter_ns()
         for task in batch.tasks:
             entry = specs[task.spec]
@@ -104,7 +103,6 @@ class ExecutorLoop:
 
     def _run_task(self, entry: _Entry, task: RunTask) -> None:
         surroundings, counts, runner = self._surroundings, self._counts, entry.runner
-        surroundings.output.begin()
         surroundings.store.begin()
         counts[0] += 1
         began = time.perf_counter_ns()
@@ -119,20 +117,27 @@ class ExecutorLoop:
         if os.getpid() != self._pid:
             os._exit(1)  # A child that the task forked came back here; only its parent may report.
         spent_ns = ended - began
+        printed = surroundings.output.take()
+        note = None if printed is None and runner.notes is None else self._note(runner, printed)
         if outputs is not None:
-            notes = runner.notes or _NO_NOTES
-            done = TaskDone(task.task, task.attempt, spent_ns // 1000, outputs, notes.debug, notes.user)
-            self._done.append(done)
+            self._done.append(TaskDone(task.task, task.attempt, spent_ns // 1000, outputs, note))
             for produced in outputs:
                 if produced.data:
                     self._waiting_bytes += produced.size
         elif failure is not None:
             surroundings.store.discard()
-            self._failed.append(TaskFailed(task.task, task.attempt, spent_ns // 1000, failure))
-        runner.notes = None
+            self._failed.append(TaskFailed(task.task, task.attempt, spent_ns // 1000, failure, note))
         entry.learn(spent_ns)
         if ended - self._flushed_ns >= FLUSH_NS or self._waiting_bytes > FLUSH_BYTES:
             self._flush(ended)
+
+    def _note(self, runner: Runner, printed: tuple[str, str] | None) -> TaskNote | None:
+        """What the task that ended leaves to be read, None for nothing."""
+        notes, runner.notes = runner.notes or Notes(), None
+        stdout, stderr = printed or ("", "")
+        note = TaskNote(notes.debug, notes.user, stdout + notes.stdout, stderr + notes.stderr)
+        self._waiting_bytes += len(note.debug) + len(note.user) + len(note.stdout) + len(note.stderr)
+        return note if any((note.debug, note.user, note.stdout, note.stderr)) else None
 
     def _flush(self, now_ns: int) -> None:
         self._flushed_ns = now_ns

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rain.core.content import settled_type, text_encoding
+from msgspec.structs import replace
+
+from rain.core.content import DIRECTORY, settled_type, text_encoding
 from rain.core.errors import RainException
 from rain.core.labeled import LabeledList
 from rain.core.spec import OutputSpec, TaskSpec
+from rain.core.user import encode_user
 from rain.data.encode import encode_value
-from rain.data.instance import DataInstance
+from rain.data.instance import DataInstance, source_of
+from rain.data.tree_files import link_tree, seal_tree
+from rain.data.tree_removal import remove_tree
+from rain.data.unpack import unpack
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.results import ResultStore
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RunTask
@@ -80,7 +87,9 @@ class OutputCollector:
         where = f"output {output.label!r} of {self._name}()" if output.label is not None else f"{self._name}()"
         try:
             if isinstance(value, DataInstance):
-                return self._from_instance(output, obj, value, passed)
+                user = encode_user(value.info.user, "info.user")
+                produced = self._from_instance(output, obj, value, passed)
+                return replace(produced, user=user) if user else produced
             if output.encode is not None:
                 data = encode_value(value, output.encode)
                 kind = settled_type(output.content_type, output.encode)
@@ -97,22 +106,53 @@ class OutputCollector:
             raise AttemptFailed(f"{where} returned {_shown(value)}: {error}") from error.__cause__
         except UnicodeEncodeError as error:
             raise AttemptFailed(f"{where} returned a str that cannot be encoded: {error}") from None
+        if kind == DIRECTORY:
+            return self._from_tar(obj, data, kind, where)
         return self._store.keep_bytes(self._session, obj, data, kind)
 
     def _from_instance(self, output: OutputSpec, obj: int, instance: DataInstance, passed: Passed) -> Produced:
         kind = settled_type(output.content_type, instance.content_type)
-        path = instance.path
-        position = passed.get(id(instance.get_bytes()) if path is None else os.fspath(path))
+        source = source_of(instance)
+        position = passed.get(id(source) if isinstance(source, bytes) else os.fspath(source))
         if position is not None:
             return Produced(instance.size, kind, same_as_input=position)
-        if path is None:
-            return self._store.keep_bytes(self._session, obj, instance.get_bytes(), kind)
+        if kind == DIRECTORY:
+            return self._directory(obj, source, kind)
+        if isinstance(source, bytes):
+            return self._store.keep_bytes(self._session, obj, source, kind)
+        path = source
         if os.fspath(path).startswith(self._scratch):
             # It went with the output before.
             if not path.exists():
                 raise RainException("a staged file was returned as two outputs; stage it once for each")
             return self._store.move_file(self._session, obj, os.fspath(path), kind)
         return self._store.concatenate(self._session, obj, [os.fspath(path)], kind)
+
+    def _directory(self, obj: int, source: bytes | Path, kind: str) -> Produced:
+        """A folder that was staged is moved, one of somebody else's copied, a tar unpacked."""
+        if not isinstance(source, bytes) and os.fspath(source).startswith(self._scratch):
+            if not source.exists():
+                raise RainException("a staged folder was returned as two outputs; stage it once for each")
+            return self._store.move_tree(self._session, obj, source, kind)
+        tree = Path(self._scratch, f"made-{obj}")
+        tree.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            if isinstance(source, bytes) or not source.is_dir():
+                unpack(source, tree, read_only=True)
+            else:
+                link_tree(source, tree, write=True)
+                seal_tree(tree)
+            return self._store.move_tree(self._session, obj, tree, kind)
+        finally:
+            remove_tree(tree)
+
+    def _from_tar(self, obj: int, data: bytes, kind: str, where: str) -> Produced:
+        try:
+            return self._directory(obj, data, kind)
+        except RainException as error:
+            raise AttemptFailed(
+                f"{where} returned bytes for a directory: {error} ctx.stage_directory(path) makes one of a folder."
+            ) from None
 
 
 def _wrong_value(where: str, value: Any) -> str:

@@ -16,6 +16,7 @@ from rain.deploy.process_tree import become_subreaper, die_with_parent
 from rain.executor.loop import ExecutorLoop
 from rain.executor.results import ResultStore
 from rain.executor.runner import Surroundings
+from rain.executor.shares import Shares
 from rain.executor.workplace import CapturedOutput, CurrentFolder
 from rain.wire.pipe import BlockingPipe
 
@@ -62,7 +63,7 @@ def run_executor(executor: int, parent: int, pipe: socket.socket, counts: int, f
         folder=CurrentFolder(f"{scratch}/cwd"),
         output=CapturedOutput(folders.output_stem(executor)),
         scratch=scratch,
-        environment=dict(os.environ),
+        shares=Shares(dict(os.environ)),
     )
     # A task that crashes in C code says at least where.
     faulthandler.enable(sys.stderr)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 
 import msgspec
 
+from rain.core.content import DIRECTORY
 from rain.core.errors import RainException
 from rain.core.kinds import ExecuteArgs, InputWord, OutputWord
 from rain.core.spec import OutputSpec, TaskSpec
@@ -15,7 +17,6 @@ from rain.deploy.process_tree import children, kill_new_children
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.program_files import ProgramFolder
 from rain.executor.runner import Notes, Surroundings
-from rain.executor.shares import with_share
 from rain.protocol.executor import Produced, RunTask
 
 _args_decoder = msgspec.msgpack.Decoder(ExecuteArgs)
@@ -26,6 +27,8 @@ _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 #: How much of a command, and of its standard error, stands in a message; `Failure.stderr` has more of the latter.
 _MAX_COMMAND = 80
 _MAX_QUOTED = 400
+#: How much of the PATH.
+_MAX_FOLDERS = 3
 
 
 class ProgramRunner:
@@ -55,18 +58,20 @@ class ProgramRunner:
         outputs = self._spec.outputs
         streams = {args.stdout: folder.stream(1), args.stderr: folder.stream(2)}
         names = [
-            streams[number] if number in streams else folder.prepare_output(output, number)
+            streams[number] if number in streams else folder.output_name(output, number)
             for number, output in enumerate(outputs)
         ]
         words = [_spelled(word, folder, names) for word in args.words]
         for word in args.files:
             folder.place(word)
+        folder.prepare_outputs(names)
         if args.shell:
             words = ["sh", "-c", " ".join(words)]
         shown = words[-1] if args.shell else words[0]
         if len(shown) > _MAX_COMMAND:
             shown = shown[: _MAX_COMMAND - 1] + "…"
-        status = self._wait_for(words, shown, folder, args)
+        status = self._wait_for(words, shown, folder, args, task.gpus)
+        self.notes = _notes(folder, streams)
         # Whatever became of the program: others read the same files.
         complaint = folder.remove_changed_inputs(shown)
         _check_status(shown, status, folder)
@@ -80,13 +85,17 @@ class ProgramRunner:
     def _collect(self, folder: ProgramFolder, output: OutputSpec, obj: int, name: str) -> Produced:
         store = self._surroundings.store
         if name.startswith("/"):
+            if output.is_directory or output.content_type == DIRECTORY:
+                raise AttemptFailed(f"output {output.label!r} is what the program prints, which is no directory.")
             return store.move_file(self._session, obj, name, output.content_type)
         return folder.collect(store, self._session, obj, output, name)
 
-    def _wait_for(self, words: list[str], shown: str, folder: ProgramFolder, args: ExecuteArgs) -> int:
+    def _wait_for(
+        self, words: list[str], shown: str, folder: ProgramFolder, args: ExecuteArgs, gpus: tuple[int, ...] | None
+    ) -> int:
         """Runs the program to its end, and ends what it leaves; returns what `waitpid` says."""
         _undo_python_tasks()
-        env = self._environment(folder, dict(args.env))
+        env = self._environment(folder, gpus, dict(args.env))
         stdin = folder.stdin(args.stdin)
         # `posix_spawn` starts a program faster than a fork does, but cannot change folders.
         os.chdir(folder.path)
@@ -114,10 +123,24 @@ class ProgramRunner:
         kill_new_children(before)
         return status
 
-    def _environment(self, folder: ProgramFolder, added: dict[str, str]) -> dict[str, str]:
+    def _environment(
+        self, folder: ProgramFolder, gpus: tuple[int, ...] | None, added: dict[str, str]
+    ) -> dict[str, str]:
         # Not `os.environ`: Python tasks that ran here before may have changed it.
-        environment = with_share(self._surroundings.environment, self._spec.request)
+        environment = self._surroundings.shares.environment(self._spec.request, gpus)
         return {**environment, "PWD": folder.path, **added}
+
+
+def _notes(folder: ProgramFolder, outputs: Mapping[int | None, str]) -> Notes | None:
+    """What the program wrote to the streams that are no outputs; None for nothing."""
+    stdout, stderr = (
+        "" if _is_output(outputs, folder.stream(number)) else folder.captured(number) for number in (1, 2)
+    )
+    return Notes(stdout=stdout, stderr=stderr) if stdout or stderr else None
+
+
+def _is_output(outputs: Mapping[int | None, str], stream: str) -> bool:
+    return any(number is not None and path == stream for number, path in outputs.items())
 
 
 def _undo_python_tasks() -> None:
@@ -146,7 +169,7 @@ def _found(program: str, env: dict[str, str]) -> str:
         return found
     if "/" not in program:
         raise AttemptFailed(
-            f"program '{program}' was not found on the worker's PATH ({env.get('PATH', os.defpath)}); "
+            f"program '{program}' was not found on the worker's PATH ({_brief(env.get('PATH', os.defpath))}); "
             "is it installed there, and spelled like this?"
         )
     if os.path.isfile(program):
@@ -156,13 +179,23 @@ def _found(program: str, env: dict[str, str]) -> str:
     raise AttemptFailed(f"program '{program}' was not found on the worker; relative paths start at the task's folder.")
 
 
+def _brief(path: str) -> str:
+    """The first folders of a PATH, and how many there are besides."""
+    folders = list(dict.fromkeys(path.split(":")))
+    more = len(folders) - _MAX_FOLDERS
+    return ":".join(folders[:_MAX_FOLDERS]) + (f" and {more} more" if more > 0 else "")
+
+
 def _check_status(shown: str, status: int, folder: ProgramFolder) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return
     how = f"exited with status {code}" if code > 0 else f"was killed by signal {-code} ({_signal_name(-code)})"
     stderr = folder.error_tail()
-    quoted = stderr.strip()[-_MAX_QUOTED:]
+    quoted = stderr.strip()
+    if len(quoted) > _MAX_QUOTED:
+        # All of it is shown below; what failed stands at the end.
+        quoted = quoted.rpartition("\n")[2][-_MAX_QUOTED:]
     raise AttemptFailed(f"program '{shown}' {how}" + (f": {quoted}" if quoted else ""), stderr=stderr)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from rain.core.content import settled_type
+from rain.core.content import DIRECTORY, settled_type
+from rain.core.errors import RainException
 from rain.core.kinds import InputWord
 from rain.core.spec import OutputSpec
+from rain.data.copying import copy_file
+from rain.data.tree_files import seal_tree, tree_fingerprint
+from rain.data.tree_removal import remove_tree
 from rain.executor.attempt_failed import AttemptFailed
-from rain.executor.copying import copy_file
 from rain.executor.results import ResultStore
-from rain.executor.workplace import empty_folder, tail
+from rain.executor.trees import is_directory, place_tree, state_after, stored_folder
+from rain.executor.workplace import captured, empty_folder, tail
 from rain.protocol.executor import Produced, RunInput
 
 #: Names of files that are listed in an error.
@@ -41,6 +45,8 @@ class ProgramFolder:
         self._placed: dict[str, InputWord] = {}
         #: Position and state of the store's file behind each input that is a link, by device and inode.
         self._linked: dict[tuple[int, int], tuple[int, os.stat_result]] = {}
+        #: Names of input directories with links into the store, and the state of the store's folder.
+        self._linked_trees: dict[str, tuple[Path, str]] = {}
 
     # ------------------------------------------------------------------------------------------ before
 
@@ -55,7 +61,13 @@ class ProgramFolder:
         self._placed[name] = word
         target = self._make_room(name)
         given = self._inputs[word.input]
-        if given.data is not None:
+        if os.path.lexists(target):
+            raise AttemptFailed(f"two inputs are mapped to the same path {name!r}, or one lies in the other.")
+        if is_directory(given):
+            self._place_tree(name, given, write=word.write)
+        elif word.is_directory:
+            raise AttemptFailed(f"input {name!r} is a blob, InputDir takes a directory.")
+        elif given.data is not None:
             _write_file(target, given.data, 0o600 if word.write else 0o444)
         elif word.write:
             _copy(given.path or "", target)
@@ -67,9 +79,11 @@ class ProgramFolder:
         """The path to read standard input from."""
         if word is None:
             return os.devnull
-        if word.path is not None:
+        if word.path is not None and not is_directory(self._inputs[word.input]):
             return f"{self.path}/{self.place(word)}"
         given = self._inputs[word.input]
+        if is_directory(given):
+            raise AttemptFailed("the input for stdin is a directory; only a blob can be read from there.")
         if given.data is None:
             return given.path or ""
         path = f"{self._root}/stdin"
@@ -80,13 +94,28 @@ class ProgramFolder:
         """The file that takes standard output (1) or standard error (2)."""
         return f"{self._root}/stream{descriptor}"
 
-    def prepare_output(self, output: OutputSpec, number: int) -> str:
-        """The path of an output below the folder; folders on the way to it are made."""
-        name = _checked_path(output.path or output.label or f"output{number}")
-        self._make_room(name)
-        return name
+    def output_name(self, output: OutputSpec, number: int) -> str:
+        """The path of an output below the folder."""
+        return _checked_path(output.path or output.label or f"output{number}")
+
+    def prepare_outputs(self, names: Sequence[str]) -> None:
+        """Makes folders on the way to outputs; to be called when the inputs are there, in which outputs may lie."""
+        files = [name for name in names if not name.startswith("/")]
+        for name in files:
+            self._make_room(name)
+            inside = next((other for other in files if other.startswith(f"{name}/")), None)
+            if inside is not None:
+                raise AttemptFailed(f"output {inside!r} lies in output {name!r}; give one of them another path.")
 
     # ------------------------------------------------------------------------------------------ after
+
+    def captured(self, descriptor: int) -> str:
+        """The end of standard output (1) or standard error (2)."""
+        try:
+            with open(self.stream(descriptor), "rb") as file:
+                return captured(file.fileno())
+        except FileNotFoundError:
+            return ""
 
     def error_tail(self) -> str:
         """The end of standard error."""
@@ -116,6 +145,17 @@ class ProgramFolder:
                 )
             elif after.st_mode != before.st_mode:
                 os.chmod(path, stat.S_IMODE(before.st_mode))
+        return self._remove_changed_trees(program) or complaint
+
+    def _remove_changed_trees(self, program: str) -> str | None:
+        complaint = None
+        for name, (folder, before) in self._linked_trees.items():
+            if state_after(folder) != before:
+                remove_tree(folder)
+                complaint = (
+                    f"program '{program}' changed a file of its input {name!r}. The files are shared with other tasks "
+                    "and must not be written to; InputDir(write=True) gives the program copies of its own."
+                )
         return complaint
 
     def collect(self, store: ResultStore, session: int, obj: int, output: OutputSpec, name: str) -> Produced:
@@ -132,11 +172,17 @@ class ProgramFolder:
         if passed is not None:
             given = self._inputs[passed[0]]
             kind = settled_type(output.content_type, None) or given.content_type
-            return Produced(given.size, kind, same_as_input=passed[0])
+            return Produced(given.size, kind, same_as_input=passed[0], user=given.user)
         if not real.startswith(os.path.realpath(self.path) + "/"):
             raise AttemptFailed(f"output {label} is a link that leads out of the task's folder, to {real!r}.")
         if stat.S_ISDIR(found.st_mode):
-            raise AttemptFailed(f"output {label} is a folder, a file was expected.")
+            return self._collect_tree(store, session, obj, output, Path(real))
+        if output.is_directory:
+            raise AttemptFailed(f"output {label} is a file, a folder was expected.")
+        if output.content_type == DIRECTORY:
+            raise AttemptFailed(f"output {label} is a file; only a folder can be typed 'dir'.")
+        if self._is_of_input_tree(found, real):
+            return store.link_file(session, obj, real, output.content_type)
         if not stat.S_ISREG(found.st_mode):
             raise AttemptFailed(f"output {label} is a device, pipe or socket, a regular file was expected.")
         if found.st_nlink == 1:
@@ -154,6 +200,39 @@ class ProgramFolder:
             empty_folder(self.path)
         else:
             empty_folder(self._root)
+
+    # ------------------------------------------------------------------------------------------ directories
+
+    def _place_tree(self, name: str, given: RunInput, *, write: bool) -> None:
+        folder = stored_folder(given)
+        # Before the program can be at it, and before its own links are made.
+        state = None if folder is None or write else tree_fingerprint(folder)
+        place_tree(given, Path(self.path, name), write=write)
+        if folder is not None and state is not None:
+            self._linked_trees[name] = (folder, state)
+
+    def _collect_tree(self, store: ResultStore, session: int, obj: int, output: OutputSpec, found: Path) -> Produced:
+        """Moves a folder into the store, links to the store's own files in it included."""
+        label = repr(output.label if output.label is not None else output.path)
+        try:
+            kind = settled_type(output.content_type, DIRECTORY)
+            seal_tree(found)
+            return store.move_tree(session, obj, found, kind)
+        except RainException as error:
+            raise AttemptFailed(f"output {label}: {error}") from None
+
+    def _is_of_input_tree(self, found: os.stat_result, path: str) -> bool:
+        """Whether a file is what lies at the same place in the store, so that another link is as good as a copy."""
+        root = os.path.realpath(self.path)
+        for name, (folder, _) in self._linked_trees.items():
+            placed = f"{root}/{name}/"
+            if path.startswith(placed):
+                try:
+                    stored = os.lstat(folder / path.removeprefix(placed))
+                except OSError:
+                    return False
+                return (stored.st_dev, stored.st_ino) == (found.st_dev, found.st_ino)
+        return False
 
     # ------------------------------------------------------------------------------------------ inside
 

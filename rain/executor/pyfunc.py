@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
 from rain.core.errors import RainException
+from rain.core.ids import object_name
 from rain.core.kinds import PythonConfig
 from rain.core.spec import TaskSpec
+from rain.core.user import decode_user
 from rain.data.function import load_function
 from rain.data.instance import DataInstance
 from rain.data.load import load_call
-from rain.executor.context import Context
+from rain.data.tree_files import tree_fingerprint
+from rain.executor.attempt_failed import AttemptFailed
+from rain.executor.context import Context, InputFacts
 from rain.executor.outputs import OutputCollector, Passed
 from rain.executor.runner import Notes, Surroundings
-from rain.executor.shares import with_share
+from rain.executor.trees import is_directory, readable_tree, state_after, stored_folder
 from rain.executor.workplace import remove_tree
 from rain.protocol.executor import Produced, RunInput, RunTask
 
@@ -34,16 +39,20 @@ class PythonRunner:
     def __init__(self, session: int, spec: TaskSpec, surroundings: Surroundings) -> None:
         self._session = session
         self._spec = spec
+        self._request = spec.request
         self._surroundings = surroundings
         self._config = _config_decoder.decode(spec.config) if spec.config else PythonConfig()
         self._function: Callable[..., Any] | None = None
         self._name = spec.name or "the function"
         self._staging = f"{surroundings.scratch}/staged"
+        self._unpacked = Path(surroundings.scratch, "inputs")
         self._collector = OutputCollector(session, spec, self._name, surroundings.store, self._staging)
         self.notes: Notes | None = None
 
     def run(self, task: RunTask) -> tuple[Produced, ...]:
         """Calls the function; raises what it raises, and AttemptFailed for a result that does not suit the outputs."""
+        # Before the function is loaded, which imports what it needs.
+        self._surroundings.shares.enter(self._request, task.gpus)
         function = self._function or self._loaded()
         context = None
         if self._config.with_context:
@@ -56,14 +65,26 @@ class PythonRunner:
         finally:
             self._surroundings.folder.restore()
             if context is not None and len(context.__dict__) > Context.N_ATTRIBUTES:
-                self._tidy(context)
+                self._tidy(context, has_failed=sys.exception() is not None)
 
     def _call(self, function: Callable[..., Any], task: RunTask, context: Context | None) -> tuple[Produced, ...]:
-        inputs = _Inputs(task.inputs, self._config.load_inputs)
-        args, kwargs = self._arguments(task, inputs)
-        if context is not None:
-            args = (context, *args)
-        return self._collector.collect(task, function(*args, **kwargs), inputs.passed)
+        inputs = _Inputs(self._session, task.inputs, self._config.load_inputs, self._unpacked)
+        try:
+            args, kwargs = self._arguments(task, inputs)
+            if context is not None:
+                args = (context, *args)
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                changed = inputs.remove_changed()
+            if changed is not None:
+                raise AttemptFailed(
+                    f"{self._name}() changed the files of its input {object_name(self._session, changed)}. They are "
+                    "shared with other tasks and must not be written to; write(path) gives a folder of the task's own."
+                )
+            return self._collector.collect(task, result, inputs.passed)
+        finally:
+            inputs.clear()
 
     def _arguments(self, task: RunTask, inputs: _Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
         try:
@@ -76,8 +97,6 @@ class PythonRunner:
             raise
 
     def _loaded(self) -> Callable[..., Any]:
-        # Libraries read it when they are imported, which is now or in the first task.
-        os.environ.update(with_share(self._surroundings.environment, self._spec.request))
         try:
             self._function = load_function(self._spec.body)
         except Exception as error:  # imports the user's modules
@@ -87,44 +106,83 @@ class PythonRunner:
             raise
         return self._function
 
-    def _tidy(self, context: Context) -> None:
+    def _tidy(self, context: Context, *, has_failed: bool) -> None:
         """Takes the notes of a task that made any, and drops what it staged and did not return."""
-        if context.has_staged:
+        if context._has_staged:
             remove_tree(self._staging)
-        self.notes = Notes(context.debug_text())
-        # What the task raised is told, not what is wrong with its notes.
-        if sys.exception() is None:
-            self.notes.user = context.user_json()
+        self.notes = Notes(context._debug_text())
+        try:
+            self.notes.user = context._user_json()
+        except RainException:
+            # What the task raised is told, not what is wrong with its notes.
+            if not has_failed:
+                raise
 
 
 class _Inputs:
     """The inputs of one task, made when its arguments are loaded; each once, so that sharing is preserved."""
 
-    __slots__ = ("_given", "_load", "_made", "passed")
+    __slots__ = ("_given", "_has_unpacked", "_load", "_made", "_session", "_trees", "_unpacked", "passed")
 
-    def __init__(self, given: tuple[RunInput, ...], load: bool) -> None:
+    def __init__(self, session: int, given: tuple[RunInput, ...], load: bool, unpacked: Path) -> None:
+        self._session = session
         self._given = given
         self._load = load
         self._made: dict[int, Any] = {}
         self.passed: dict[int | str, int] = {}
+        #: Where directories lie that came as a tar.
+        self._unpacked = unpacked
+        self._has_unpacked = False
+        #: The state of the store's folders that the task can write to although it must not, by object.
+        self._trees: dict[int, tuple[Path, str]] = {}
+
+    def remove_changed(self) -> int | None:
+        """Removes directories, which are the store's own files, that the task changed; the last one of them."""
+        found = None
+        for obj, (folder, before) in self._trees.items():
+            if state_after(folder) != before:
+                remove_tree(str(folder))
+                found = obj
+        return found
+
+    def clear(self) -> None:
+        """Removes what was made for the task."""
+        if self._has_unpacked:
+            remove_tree(str(self._unpacked))
 
     def resolve(self, position: int) -> Any:
         """What the function gets for the input at this position."""
         if position in self._made:
             return self._made[position]
         given = self._given[position]
+        folder = self._folder(position) if is_directory(given) else None
         instance = DataInstance(
-            given.data,
-            path=None if given.data is not None else given.path,
+            given.data if folder is None else None,
+            path=folder or (None if given.data is not None else given.path),
             content_type=given.content_type,
             size=given.size,
+            spec=InputFacts(self._session, given),
+            info=SimpleNamespace(user=decode_user(given.user)),
         )
         value: Any = instance
         if self._load:
             value = instance.get_bytes() if instance.content_type is None else instance.load()
+        if folder is not None:
+            self.passed[str(folder)] = position
+        elif value is not instance:
+            return self._made.setdefault(position, value)
         elif given.data is not None:
             self.passed[id(given.data)] = position
         elif given.path is not None:
             self.passed[given.path] = position
         self._made[position] = value
         return value
+
+    def _folder(self, position: int) -> Path:
+        given = self._given[position]
+        stored = stored_folder(given)
+        if stored is None:
+            self._has_unpacked = True
+            return readable_tree(given, self._unpacked / str(position))
+        self._trees[given.object] = (stored, tree_fingerprint(stored))
+        return stored

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from rain.core.ids import object_name
-from rain.executor.copying import copy_file
+from rain.data.copying import copy_file
+from rain.data.tree_archive import TreeArchive
+from rain.data.tree_files import link_tree
+from rain.data.tree_removal import remove_tree
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced
 
 _STORED_MODE = 0o444
@@ -32,7 +36,7 @@ class ResultStore:
     def discard(self) -> None:
         """Removes what the current attempt wrote."""
         for path in self._written:
-            _unlink(path)
+            remove_tree(Path(path))
         self._written.clear()
 
     def keep_bytes(self, session: int, obj: int, data: bytes, content_type: str | None) -> Produced:
@@ -76,6 +80,50 @@ class ResultStore:
             return moved
         self._publish(temporary, path)
         return Produced(size, content_type)
+
+    def link_file(self, session: int, obj: int, source: str, content_type: str | None) -> Produced:
+        """The output with the bytes of a file of the store, which stays where it is, too."""
+        status = os.stat(source)
+        if status.st_size <= MAX_PIPE_RESULT:
+            return self.concatenate(session, obj, [source], content_type)
+        path, temporary = self._paths(session, obj)
+        _unlink(temporary)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            # Another file system, or too many names of one file.
+            return self.concatenate(session, obj, [source], content_type)
+        # Renaming one name of a file to another one of it does nothing.
+        _unlink(path)
+        os.rename(temporary, path)
+        self._written.append(path)
+        return Produced(status.st_size, content_type)
+
+    def move_tree(self, session: int, obj: int, source: Path, content_type: str | None) -> Produced:
+        """The output with the files of a sealed folder that is the task's own, which is moved, or read where small.
+
+        Raises RainException where it cannot be a directory object.
+        """
+        archive = TreeArchive(source)
+        if archive.size <= MAX_PIPE_RESULT:
+            data = archive.read(0, archive.size)
+            remove_tree(source)
+            return Produced(archive.size, content_type, data)
+        path, temporary = self._paths(session, obj)
+        remove_tree(Path(temporary))
+        try:
+            os.rename(source, temporary)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The task's folder is on another file system than the store, so these are copies.
+            link_tree(source, Path(temporary), write=False)
+            remove_tree(source)
+        # From an earlier attempt.
+        remove_tree(Path(path))
+        os.rename(temporary, path)
+        self._written.append(path)
+        return Produced(archive.size, content_type)
 
     def concatenate(
         self, session: int, obj: int, parts: Iterable[bytes | str | None], content_type: str | None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Protocol
 
 from rain.executor.results import ResultStore
+from rain.executor.shares import Shares
 from rain.executor.workplace import CapturedOutput, CurrentFolder
 from rain.protocol.executor import Produced, RunTask
 
@@ -20,8 +20,8 @@ class Surroundings:
     output: CapturedOutput
     #: For what one task needs on disk besides its current folder; on the same file system.
     scratch: str
-    #: The worker's, without Rain's own variables.
-    environment: Mapping[str, str]
+    #: Of the worker's environment without Rain's own variables, and of what each task asked for.
+    shares: Shares
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,6 +31,9 @@ class Notes:
     debug: str = ""
     #: JSON.
     user: bytes = b""
+    #: Of a program; what a Python task prints, the loop takes from the captured output.
+    stdout: str = ""
+    stderr: str = ""
 
 
 class Runner(Protocol):

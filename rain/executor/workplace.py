@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
+
+from rain.core.errors import RainException
+from rain.core.note import MAX_CAPTURED_BYTES
+from rain.data import tree_removal
 
 #: How much of standard error a failure carries.
 STDERR_TAIL_BYTES = 2 << 10
@@ -61,11 +65,19 @@ class CapturedOutput:
         self._files = [_redirect(1, f"{stem}.stdout"), _redirect(2, f"{stem}.stderr")]
         sys.stdout, sys.stderr = _unbuffered(1), _unbuffered(2)
 
-    def begin(self) -> None:
-        """Forgets what earlier tasks wrote; one cheap call per file where that was nothing."""
+    def take(self) -> tuple[str, str] | None:
+        """The ends of what was written since the last call, as texts; one cheap call per file where that was nothing.
+
+        To be called when a task has ended, and before the first one after a pause, in which only processes write that
+        tasks left behind.
+        """
+        stdout, stderr = self._files
+        if not (os.lseek(stdout, 0, os.SEEK_END) or os.lseek(stderr, 0, os.SEEK_END)):
+            return None
+        texts = captured(stdout), captured(stderr)
         for file in self._files:
-            if os.lseek(file, 0, os.SEEK_END):
-                os.ftruncate(file, 0)
+            os.ftruncate(file, 0)
+        return texts
 
     def error_tail(self) -> str:
         """The end of what the current task wrote to standard error."""
@@ -77,6 +89,20 @@ def tail(file: int) -> str:
     size = os.lseek(file, 0, os.SEEK_END)
     data = os.pread(file, STDERR_TAIL_BYTES, max(0, size - STDERR_TAIL_BYTES))
     return data.decode("utf-8", errors="replace")
+
+
+def captured(file: int) -> str:
+    """The last `MAX_CAPTURED_BYTES` of an open file as text; a first line says how much was cut off before."""
+    size = os.lseek(file, 0, os.SEEK_END)
+    if not size:
+        return ""
+    start = max(0, size - MAX_CAPTURED_BYTES)
+    data = os.pread(file, MAX_CAPTURED_BYTES, start)
+    if not start:
+        return data.decode("utf-8", errors="replace")
+    # It may have been cut within a character.
+    skipped = next((place for place, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
+    return f"… {start + skipped} bytes cut off …\n{data[skipped:].decode('utf-8', errors='replace')}"
 
 
 def empty_folder(path: str) -> None:
@@ -98,21 +124,8 @@ def empty_folder(path: str) -> None:
 
 def remove_tree(path: str) -> None:
     """Removes a folder and all in it, also where a task took away the permission to; nothing if it is gone."""
-    try:
-        if os.path.islink(path) or not os.path.isdir(path):
-            os.unlink(path)
-            return
-        os.chmod(path, 0o700)
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        for folder, names, _ in os.walk(path):
-            # Before the walk goes into them.
-            for name in names:
-                if not os.path.islink(f"{folder}/{name}"):
-                    os.chmod(f"{folder}/{name}", 0o700)
-        shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(RainException):
+        tree_removal.remove_tree(Path(path))
 
 
 def _redirect(descriptor: int, path: str) -> int:

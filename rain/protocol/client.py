@@ -9,11 +9,11 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
-from rain.core.note import TaskNote
-from rain.core.resources import Offer
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import MessageDecoder
 from rain.protocol.columns import EMPTY, Column
+from rain.protocol.shown import Impossible, ObjectInfo, SessionInfo, TaskInfo, WorkerInfo
+from rain.protocol.transfer import Peer
 
 #: A part of a submit carries at most this many tasks.
 MAX_TASKS_PER_PART = 1 << 22
@@ -21,8 +21,6 @@ MAX_TASKS_PER_PART = 1 << 22
 MAX_PART_BYTES = 16 << 20
 #: Constants up to this size travel inside the submit; larger ones are uploaded before it, in chunks.
 MAX_INLINE_CONSTANT = 64 << 10
-#: The states of tasks as clients see them.
-TASK_STATE_NAMES = ("waiting", "running", "finished", "failed", "cancelled")
 #: Size of an upload's chunks.
 UPLOAD_CHUNK_BYTES = 1 << 20
 
@@ -36,6 +34,21 @@ class OpenSession(msgspec.Struct, frozen=True, tag="open_session"):
     name: str | None = None
     fail_fast: bool = True
     ttl_s: float | None = None
+
+
+class AttachSession(msgspec.Struct, frozen=True, tag="attach_session"):
+    """Go on with a session whose client left, by its name or as "s3". Answered by `SessionAttached`."""
+
+    request: int
+    name: str
+
+
+class FindTasks(msgspec.Struct, frozen=True, tag="find_tasks"):
+    """Answered by `TasksFound`: the tasks of this name."""
+
+    request: int
+    session: int
+    name: str
 
 
 class CloseSession(msgspec.Struct, frozen=True, tag="close_session"):
@@ -167,6 +180,22 @@ class QueryServer(msgspec.Struct, frozen=True, tag="query_server"):
     request: int
 
 
+class QueryWhy(msgspec.Struct, frozen=True, tag="query_why"):
+    """Answered by `Why`, of a task of any session."""
+
+    request: int
+    session: int
+    task: int
+
+
+class DrainWorker(msgspec.Struct, frozen=True, tag="drain_worker"):
+    """Have a worker leave without loss. Answered by `Ack`: at once, or where `wait` when it has left."""
+
+    request: int
+    worker: int
+    wait: bool
+
+
 class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """Ends the server and all its workers. Answered by `Ack`, then the connection ends."""
 
@@ -183,6 +212,35 @@ class ClientAlive(msgspec.Struct, frozen=True, tag="client_alive"):
 class SessionOpened(msgspec.Struct, frozen=True, tag="session_opened"):
     request: int
     session: int
+
+
+class SessionAttached(msgspec.Struct, frozen=True, tag="session_attached", kw_only=True):
+    """The session belongs to this client now; numbers of tasks, objects and specs go on from what stands here."""
+
+    request: int
+    session: int
+    name: str | None
+    fail_fast: bool
+    #: Without functions and settings.
+    specs: tuple[TaskSpec, ...]
+    #: u32 per task: number of its spec.
+    spec: Column
+    #: u8 per object: 1 where it is kept, plus 2 where it is a constant.
+    flags: Column
+    #: How many tasks are done.
+    done: int
+    #: As it was told when it failed; None: it did not.
+    failed: SessionFailed | None = None
+    #: The reason of the last `Unrunnable`.
+    impossible: str = ""
+
+
+class TasksFound(msgspec.Struct, frozen=True, tag="tasks_found"):
+    """u32 each: the tasks, ascending, and the first output of each."""
+
+    request: int
+    tasks: Column
+    first_output: Column
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
@@ -248,27 +306,8 @@ class Located(msgspec.Struct, frozen=True, tag="located"):
     data: Column
     content_types: tuple[str | None, ...]
     peers: tuple[Peer, ...] = ()
-
-
-class Peer(msgspec.Struct, frozen=True, array_like=True):
-    """A data endpoint: the holder's number, where it listens, and its public CURVE key (Z85 text)."""
-
-    number: int
-    host: str
-    port: int
-    key: str
-
-
-class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What `task.info` shows."""
-
-    state: str
-    worker: int | None
-    attempt: int
-    duration_us: int | None
-    start_time: float | None
-    failure: Failure | None
-    note: TaskNote | None = None
+    #: JSON of `info.user` of the objects that have one: (position in the request, JSON).
+    users: tuple[tuple[int, bytes], ...] = ()
 
 
 class TaskNews(msgspec.Struct, frozen=True, tag="task_news"):
@@ -280,48 +319,11 @@ class TaskNews(msgspec.Struct, frozen=True, tag="task_news"):
     states: Column = EMPTY
 
 
-class ObjectInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What `obj.info` shows."""
-
-    state: str
-    size: int | None
-    content_type: str | None
-    #: JSON of `info.user`; empty where there is none.
-    user: bytes = b""
-    #: Why it was never made, where its task failed or was cancelled.
-    error: str | None = None
-
-
 class ObjectNews(msgspec.Struct, frozen=True, tag="object_news"):
     """In the order of the request."""
 
     request: int
     objects: tuple[ObjectInfo, ...]
-
-
-class WorkerInfo(msgspec.Struct, frozen=True):
-    """One worker as `get_server_info`, `rain status` and `/api/status` show it; lists hold at most 10,000 ids."""
-
-    worker: int
-    host: str
-    pid: int
-    address: str
-    offer: Offer
-    n_tasks: int
-    n_objects: int
-    tasks: tuple[tuple[int, int], ...] = ()
-    objects: tuple[tuple[int, int], ...] = ()
-    suspect: bool = False
-
-
-class SessionInfo(msgspec.Struct, frozen=True):
-    """One session in the same places: tasks by state."""
-
-    session: int
-    name: str | None
-    state: str
-    tasks: dict[str, int]
-    n_objects: int
 
 
 class ServerInfo(msgspec.Struct, frozen=True, tag="server_info"):
@@ -332,6 +334,16 @@ class ServerInfo(msgspec.Struct, frozen=True, tag="server_info"):
     #: Where the server itself runs.
     host: str = ""
     pid: int = 0
+    impossible: tuple[Impossible, ...] = ()
+    #: Its log file; empty where it writes none.
+    log: str = ""
+
+
+class Why(msgspec.Struct, frozen=True, tag="why"):
+    """Why a task is not done, or how it ended: lines for a person."""
+
+    request: int
+    lines: tuple[str, ...]
 
 
 class ServerAlive(msgspec.Struct, frozen=True, tag="server_alive"):
@@ -345,12 +357,16 @@ FromClient = (
     | Unkeep
     | Upload
     | OpenSession
+    | AttachSession
     | CloseSession
+    | FindTasks
     | Unwait
     | QueryTasks
     | QueryObjects
     | CancelTasks
     | QueryServer
+    | QueryWhy
+    | DrainWorker
     | Shutdown
     | ClientAlive
 )
@@ -360,12 +376,15 @@ ToClient = (
     | Progress
     | Unrunnable
     | SessionOpened
+    | SessionAttached
+    | TasksFound
     | Ack
     | RequestFailed
     | SessionFailed
     | TaskNews
     | ObjectNews
     | ServerInfo
+    | Why
     | ServerAlive
 )
 

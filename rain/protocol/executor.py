@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
+from rain.core.note import TaskNote
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import MessageDecoder
 
@@ -26,8 +27,9 @@ class RunInput(msgspec.Struct, frozen=True, array_like=True):
     content_type: str | None
     data: bytes | None
     path: str | None
-    #: JSON of the object's `info.user`; empty where there is none.
+    #: JSON of the object's `info.user` and `spec.user`; empty where there is none.
     user: bytes = b""
+    spec_user: bytes = b""
 
 
 class RunTask(msgspec.Struct, frozen=True, array_like=True):
@@ -41,8 +43,8 @@ class RunTask(msgspec.Struct, frozen=True, array_like=True):
     inputs: tuple[RunInput, ...]
     #: JSON of `spec.user`; empty where there is none.
     user: bytes = b""
-    #: Indices of the gpus that are the task's own while it runs.
-    gpus: tuple[int, ...] = ()
+    #: Which of the worker's gpus are the task's while it runs; None: the worker offers none at all.
+    gpus: tuple[int, ...] | None = None
 
 
 class RunSpec(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +80,8 @@ class Produced(msgspec.Struct, frozen=True, array_like=True):
     data: bytes | None = None
     #: The output is this input (by position), passed on without a copy.
     same_as_input: int | None = None
+    #: JSON of the `info.user` that the task gave it; empty where there is none.
+    user: bytes = b""
 
 
 class TaskDone(msgspec.Struct, frozen=True, array_like=True):
@@ -87,10 +91,7 @@ class TaskDone(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
     duration_us: int
     outputs: tuple[Produced, ...]
-    #: Lines of `ctx.debug`, joined by newlines.
-    debug: str = ""
-    #: JSON of what the task put into `ctx.info.user`; b"" for nothing.
-    user: bytes = b""
+    note: TaskNote | None = None
 
 
 class TaskFailed(msgspec.Struct, frozen=True, array_like=True):
@@ -100,6 +101,7 @@ class TaskFailed(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
     duration_us: int
     failure: Failure
+    note: TaskNote | None = None
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):

@@ -40,6 +40,8 @@ class WorkerHello(msgspec.Struct, frozen=True, tag="worker_hello"):
     data_host: str
     data_port: int
     data_key: str
+    #: Its log file, on its host; empty where it writes none.
+    log: str = ""
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):

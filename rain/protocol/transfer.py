@@ -20,6 +20,15 @@ CHUNKS_IN_FLIGHT = 4
 MAX_OBJECTS_PER_GET = 4096
 
 
+class Peer(msgspec.Struct, frozen=True, array_like=True):
+    """A data endpoint: the holder's number, where it listens, and its public CURVE key (Z85 text)."""
+
+    number: int
+    host: str
+    port: int
+    key: str
+
+
 class Get(msgspec.Struct, frozen=True, tag="get"):
     """Please send these objects of one session."""
 

@@ -7,9 +7,9 @@ import msgspec
 from rain.core.failure import Failure
 from rain.core.note import TaskNote
 from rain.core.spec import TaskSpec
-from rain.protocol.client import Peer
 from rain.protocol.codec import MessageDecoder
 from rain.protocol.columns import EMPTY, Column
+from rain.protocol.transfer import Peer
 
 #: Results up to this size travel inside the report and are held by the server, too.
 MAX_INLINE_RESULT = 4 << 10
@@ -25,7 +25,7 @@ class NumberedSpec(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Compute(msgspec.Struct, frozen=True, tag="compute", kw_only=True):
-    """Run these tasks, in this order where resources allow.
+    """Run these tasks, in this order where resources allow; without any, only fetch the sources.
 
     An input is already at the worker, or being made there by a task given earlier (or earlier in this batch), or it is
     named among the sources with where to get it. An input that is named is fetched even if it is also being made there.
@@ -61,9 +61,10 @@ class Compute(msgspec.Struct, frozen=True, tag="compute", kw_only=True):
     source_types: tuple[str | None, ...] = ()
     #: Data endpoints of holders that this worker was not told before.
     peers: tuple[Peer, ...] = ()
-    #: What users attached (JSON), where they did: (position of the task, its `spec.user`), (input, its `info.user`).
+    #: What users attached (JSON), where they did: (position of the task, its `spec.user`), and
+    #: (input, its `spec.user`, its `info.user` as far as it is known); either may be empty.
     task_users: tuple[tuple[int, bytes], ...] = ()
-    object_users: tuple[tuple[int, bytes], ...] = ()
+    object_users: tuple[tuple[int, bytes, bytes], ...] = ()
 
 
 class Drop(msgspec.Struct, frozen=True, tag="drop"):

@@ -29,7 +29,9 @@ def complete_compute(stash: Stash, compute: Compute, limit: int = COMPUTE_BYTES)
     args_size, args = stash.arguments_of(compute.session, tasks)
     inline, data = _inline_data(stash, compute.session, compute.source, compute.source_inline)
     completed = replace(compute, args_size=args_size, args=args, source_inline=inline, source_data=data)
-    if len(args) + len(compute.inputs) + _ROW_BYTES * len(tasks) <= limit:
+    attached = sum(len(user) for _, user in compute.task_users)
+    attached += sum(len(spec) + len(info) for _, spec, info in compute.object_users)
+    if len(args) + len(compute.inputs) + _ROW_BYTES * len(tasks) + attached <= limit:
         return [completed]
     return list(_split(completed, limit))
 
@@ -93,6 +95,22 @@ class _SourceRows:
         }
 
 
+class _Users:
+    """What users attached to the tasks and inputs of a message, handed out with the tasks."""
+
+    def __init__(self, compute: Compute) -> None:
+        self._tasks = compute.task_users
+        self._objects = compute.object_users
+
+    def take(self, start: int, stop: int, inputs: array[int]) -> dict[str, object]:
+        """The fields of a message with the tasks from `start` to before `stop`, and these inputs."""
+        read = set(inputs) if self._objects else ()
+        return {
+            "task_users": tuple([(row - start, user) for row, user in self._tasks if start <= row < stop]),
+            "object_users": tuple([entry for entry in self._objects if entry[0] in read]),
+        }
+
+
 def _split(compute: Compute, limit: int) -> Iterator[Compute]:
     """The same tasks in several messages; each has at least one task, specs and peers come with the first."""
     args_size = unpack("I", compute.args_size, "args_size")
@@ -101,6 +119,7 @@ def _split(compute: Compute, limit: int) -> Iterator[Compute]:
     inputs_at = list(accumulate(n_inputs, initial=0))
     inputs = unpack("I", compute.inputs, "inputs", inputs_at[-1])
     sources = _SourceRows(compute)
+    users = _Users(compute)
     start = 0
     for stop in _cuts(args_size, n_inputs, limit):
         own = inputs[inputs_at[start] : inputs_at[stop]]
@@ -116,6 +135,7 @@ def _split(compute: Compute, limit: int) -> Iterator[Compute]:
             specs=() if start else compute.specs,
             peers=() if start else compute.peers,
             **sources.take(own),
+            **users.take(start, stop, own),
         )
         start = stop
 

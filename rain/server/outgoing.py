@@ -8,7 +8,7 @@ from typing import Protocol, assert_never
 
 import msgspec
 
-from rain.protocol.client import RequestFailed, SessionFailed, SessionOpened, ToClient
+from rain.protocol.client import RequestFailed, SessionAttached, SessionFailed, SessionOpened, ToClient
 from rain.protocol.codec import encode
 from rain.protocol.hello import Refusal
 from rain.server.completion import complete_compute, complete_located
@@ -104,7 +104,7 @@ class Outgoing:
                 self._send(self._members.client(client), SessionFailed(session, OUR_MISTAKE))
 
     def _tell_client(self, client: int, message: ToClient) -> None:
-        if isinstance(message, SessionOpened):
+        if isinstance(message, SessionOpened | SessionAttached):
             self._stash.open(message.session, client)
         self._send(self._members.client(client), message)
 

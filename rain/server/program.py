@@ -16,7 +16,7 @@ from pathlib import Path
 from rain.core.config import ServerConfig, Started
 from rain.core.errors import RainException
 from rain.core.version import VERSION
-from rain.deploy.logs import end_logging, start_logging
+from rain.deploy.logs import end_logging, own_log, start_logging
 from rain.deploy.starter import Starter, follow_lifeline, write_ready_file
 from rain.protocol.hello import Versions, Welcome
 from rain.server.handshake import own_versions
@@ -69,13 +69,6 @@ class Server:
         workdir = make_workdir(config.workdir)
         stack.callback(remove_workdir, workdir)
         self._stash = Stash(workdir)
-        self._machine = ServerMachine(
-            secrets.randbits(63),
-            version=VERSION,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            epoch_offset_s=time.time() - self._started_at,
-        )
         self._context = new_context()
         stack.callback(close_context, self._context)
         self._gate = Gate(self._context)
@@ -99,13 +92,16 @@ class Server:
 
     async def start(self) -> Started:
         """Listen, prove that strangers are refused, and write the access files. Raises RainException."""
-        data_port = self._holder.bind(self._config.host, 0)
-        self._shell = self._make_shell(data_port)
+        # First the port that was asked for: what is wrong with it, or with the address, is told by its name.
         self._bind_control()
-        self._stack.callback(self._shell.stop_workers)
+        data_port = self._holder.bind(self._config.host, 0)
         self._http = listen_http(self._config.http_host, self._config.http_port)
         self._stack.callback(self._http.close)
         self._stack.callback(end_logging, start_logging(self._config.logdir, f"server-{self._control.port}"))
+        self._machine = self._make_machine()
+        # Before anything is awaited: until then nothing of what peers say is read.
+        self._shell = self._make_shell(data_port)
+        self._stack.callback(self._shell.stop_workers)
         await self._check_gate(data_port)
         access = self._write_access()
         self._start_http(access["client"])
@@ -151,6 +147,16 @@ class Server:
                 server_key=self._identity.server.public,
                 domain="data",
             ),
+        )
+
+    def _make_machine(self) -> ServerMachine:
+        return ServerMachine(
+            secrets.randbits(63),
+            version=VERSION,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            log=own_log(),
+            epoch_offset_s=time.time() - self._started_at,
         )
 
     def _make_shell(self, data_port: int) -> ServerShell:

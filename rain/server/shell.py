@@ -162,6 +162,7 @@ class ServerShell:
                     data_host=hello.data_host,
                     data_port=hello.data_port,
                     data_key=hello.data_key,
+                    log=hello.log,
                 )
             )
         else:

@@ -135,8 +135,10 @@ class Stash:
             return
         room.uploads.check(chunk, len(data))
         if room.uploads.begins(chunk):
+            counted = room.uploads.restart(chunk)
+            room.disk_bytes -= room.uploads.size(chunk.object) or 0 if counted is None else counted
             self._check_disk(room, client, chunk)
-            room.disk_bytes += chunk.total - (room.uploads.size(chunk.object) or 0)
+            room.disk_bytes += chunk.total
         try:
             room.uploads.add(chunk, data)
         except OSError as error:

@@ -49,13 +49,22 @@ class Uploads:
 
     def begins(self, chunk: Upload) -> bool:
         """Whether this chunk is the first of an object: from here on its whole size counts."""
-        return chunk.object not in self._unfinished
+        return chunk.offset == 0
+
+    def restart(self, chunk: Upload) -> int | None:
+        """Forgets an unfinished upload of the object, which begins again: its whole size. None where there is none."""
+        unfinished = self._unfinished.pop(chunk.object, None)
+        if unfinished is None:
+            return None
+        self._part(chunk.object).unlink(missing_ok=True)
+        return unfinished.total
 
     def check(self, chunk: Upload, length: int) -> None:
         """Raises ProtocolViolation unless the chunk is the next one of its object and lies within its size."""
         if not 0 <= chunk.object < MAX_ID:
             raise ProtocolViolation(f"upload: numbers of objects are below {MAX_ID}, found {chunk.object}")
-        known = self._unfinished.get(chunk.object)
+        # A client that could not go on, since its file had changed, may begin again.
+        known = None if chunk.offset == 0 else self._unfinished.get(chunk.object)
         expected = _Unfinished(chunk.total) if known is None else known
         if chunk.total != expected.total or chunk.total < 0:
             raise ProtocolViolation(f"upload of {chunk.total} bytes, {expected.total} were announced")

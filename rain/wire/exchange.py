@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from rain.core.errors import ProtocolViolation, RainException
-from rain.protocol.client import Peer
 from rain.protocol.codec import encode
 from rain.protocol.transfer import (
     MAX_PARCEL_OBJECT,
@@ -18,6 +17,7 @@ from rain.protocol.transfer import (
     Get,
     GetRange,
     Parcel,
+    Peer,
     from_holder_decoder,
 )
 from rain.wire.budget import ByteBudget

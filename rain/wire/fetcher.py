@@ -14,8 +14,7 @@ from pathlib import Path
 
 from rain.core.errors import RainException
 from rain.core.ids import object_name
-from rain.protocol.client import Peer
-from rain.protocol.transfer import MAX_OBJECTS_PER_GET, MAX_PARCEL_OBJECT, Entry
+from rain.protocol.transfer import MAX_OBJECTS_PER_GET, MAX_PARCEL_OBJECT, Entry, Peer
 from rain.wire.budget import ByteBudget
 from rain.wire.endpoint import Context
 from rain.wire.exchange import Exchange

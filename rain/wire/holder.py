@@ -2,16 +2,20 @@
 
 It knows nothing of sessions or files of its own: a callback says what is there. Small objects are answered many at
 once, large ones range by range, each range read when it is asked for, so that a slow reader costs no memory here.
+What has to be worked out first, such as the tar of a folder, is read in threads, and others are answered meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -24,7 +28,6 @@ from rain.protocol.transfer import (
     Chunk,
     Entry,
     Get,
-    GetRange,
     Parcel,
     ToHolder,
     to_holder_decoder,
@@ -42,14 +45,27 @@ PARCEL_BYTES = 3 << 20
 TURN_BYTES = 4 << 20
 #: Requests of one peer that wait for their answer; nobody who keeps to the windows comes near it.
 MAX_WAITING = 1024
+#: Threads that read what is worked out when it is asked for.
+N_READERS = 2
+
+
+class Ranges(Protocol):
+    """Bytes that are worked out when they are asked for, which takes long enough to be done in a thread."""
+
+    def read(self, offset: int, length: int) -> bytes | None:
+        """These bytes, fewer only at the end; None where they cannot be had any more. Called in any thread."""
+        ...
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """An object that is here: its size in bytes, its content type, and its bytes or the file that has them."""
+    """An object that is here: its size in bytes, its content type, and its bytes or what has them."""
 
     size: int
     content_type: str | None
-    data: bytes | Path
+    data: bytes | Path | Ranges
+
+
+_Answer = tuple[Parcel | Chunk, bytes]
 
 
 class Holder:
@@ -73,6 +89,8 @@ class Holder:
         self._waiting: deque[tuple[bytes, ToHolder]] = deque()
         self._waiting_of: Counter[bytes] = Counter()
         self._turn_handle: asyncio.Handle | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._closed = False
         self._peers = Peers(
             context,
             gate,
@@ -97,6 +115,9 @@ class Holder:
         if self._turn_handle is not None:
             self._turn_handle.cancel()
         self._waiting.clear()
+        if self._readers is not None:
+            self._readers.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
         self._peers.close()
 
     def _asked(self, batch: list[tuple[bytes, str, Frames]]) -> None:
@@ -128,38 +149,67 @@ class Holder:
         sent = 0
         while self._waiting and sent < TURN_BYTES:
             peer, request = self._waiting.popleft()
+            objects = request.objects if isinstance(request, Get) else (request.object,)
+            found = [self._source(request.session, obj) for obj in objects]
+            if any(stored is not None and not isinstance(stored.data, bytes | Path) for stored in found):
+                # It waits, and counts, until it is read.
+                self._read_in_thread(peer, request, found)
+                continue
             self._waiting_of[peer] -= 1
-            header, payload = self._parcel(request) if isinstance(request, Get) else self._chunk(request)
-            sent += len(payload)
-            if not self._peers.send(peer, [encode(header), payload]):
-                self._forget(peer)
+            sent += self._send(peer, _answer(request, found))
         self._waiting_of = +self._waiting_of
         self._continue()
 
-    def _parcel(self, request: Get) -> tuple[Parcel, bytes]:
-        entries = []
-        parts: list[bytes] = []
-        room = PARCEL_BYTES
-        for obj in request.objects:
-            stored = self._source(request.session, obj)
-            if stored is None:
+    def _send(self, peer: bytes, answer: _Answer) -> int:
+        header, payload = answer
+        if not self._peers.send(peer, [encode(header), payload]):
+            self._forget(peer)
+        return len(payload)
+
+    def _read_in_thread(self, peer: bytes, request: ToHolder, found: Sequence[Stored | None]) -> None:
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(N_READERS, "rain-holder")
+
+        def read(done: Future[_Answer]) -> None:
+            # The loop may have ended before the thread.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._was_read, peer, done)
+
+        self._readers.submit(_answer, request, found).add_done_callback(read)
+
+    def _was_read(self, peer: bytes, done: Future[_Answer]) -> None:
+        # A peer that was forgotten meanwhile waits for nothing.
+        if self._closed or done.cancelled() or not self._waiting_of[peer]:
+            return
+        self._waiting_of[peer] -= 1
+        self._send(peer, done.result())
+
+
+def _answer(request: ToHolder, found: Sequence[Stored | None]) -> _Answer:
+    if isinstance(request, Get):
+        return _parcel(request, found)
+    data = None if found[0] is None else _read(found[0], request.offset, request.length)
+    return Chunk(request.request, request.object, request.offset, ok=data is not None), data or b""
+
+
+def _parcel(request: Get, found: Sequence[Stored | None]) -> tuple[Parcel, bytes]:
+    entries = []
+    parts: list[bytes] = []
+    room = PARCEL_BYTES
+    for obj, stored in zip(request.objects, found, strict=True):
+        if stored is None:
+            entries.append(Entry(obj, -1))
+            continue
+        data = None
+        if stored.size <= min(room, MAX_PARCEL_OBJECT):
+            data = _read(stored, 0, stored.size)
+            if data is None:
                 entries.append(Entry(obj, -1))
                 continue
-            data = None
-            if stored.size <= min(room, MAX_PARCEL_OBJECT):
-                data = _read(stored, 0, stored.size)
-                if data is None:
-                    entries.append(Entry(obj, -1))
-                    continue
-                parts.append(data)
-                room -= len(data)
-            entries.append(Entry(obj, stored.size, stored.content_type, inline=data is not None))
-        return Parcel(request.request, tuple(entries)), b"".join(parts)
-
-    def _chunk(self, request: GetRange) -> tuple[Chunk, bytes]:
-        stored = self._source(request.session, request.object)
-        data = None if stored is None else _read(stored, request.offset, request.length)
-        return Chunk(request.request, request.object, request.offset, ok=data is not None), data or b""
+            parts.append(data)
+            room -= len(data)
+        entries.append(Entry(obj, stored.size, stored.content_type, inline=data is not None))
+    return Parcel(request.request, tuple(entries)), b"".join(parts)
 
 
 def _check(request: ToHolder) -> None:
@@ -177,6 +227,9 @@ def _read(stored: Stored, offset: int, length: int) -> bytes | None:
         return None
     if isinstance(stored.data, bytes):
         return stored.data[offset : offset + length]
+    if not isinstance(stored.data, Path):
+        data = stored.data.read(offset, length)
+        return data if data is not None and len(data) == length else None
     try:
         fd = os.open(stored.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
+from msgspec.structs import replace
+
+from rain.core.content import DIRECTORY
 from rain.core.errors import InvariantViolation
 from rain.core.failure import Cause, Failure
 from rain.core.ids import object_name
-from rain.protocol.executor import Produced, Report, Run, RunInput, RunSpec, RunTask, TaskDone, TaskFailed
+from rain.protocol.executor import (
+    MAX_PIPE_RESULT,
+    Produced,
+    Report,
+    Run,
+    RunInput,
+    RunSpec,
+    RunTask,
+    TaskDone,
+    TaskFailed,
+)
 from rain.wire.holder import Stored
+from rain.worker.attached import AttachedUsers
 from rain.worker.machine.effects import QueuedTask, RunBatch
 from rain.worker.machine.events import ExecutorReported
 from rain.worker.plausible import MAX_TYPE_LENGTH, plausible_done, plausible_failed
@@ -26,9 +40,12 @@ MAX_RUN_BYTES = 8 << 20
 class Batches:
     """Knows, of every task that an executor was given and did not report, where its outputs and inputs are."""
 
-    def __init__(self, store: ObjectStore, on_damage: Callable[[int, list[int]], None]) -> None:
+    def __init__(
+        self, store: ObjectStore, on_damage: Callable[[int, list[int]], None], attached: AttachedUsers | None = None
+    ) -> None:
         """`on_damage(session, objects)` hears of objects that a task spoilt for all others."""
         self._store = store
+        self._attached = attached or AttachedUsers()
         self._on_damage = on_damage
         self._given: dict[int, dict[tuple[int, int], QueuedTask]] = {}
         #: Inputs of tasks that did not end well: those may have changed them, or found them gone.
@@ -54,6 +71,8 @@ class Batches:
                     # Encoded from the view as it is, without a copy in between.
                     args=queued.args,  # type: ignore[arg-type]
                     inputs=inputs,
+                    user=queued.user,
+                    gpus=order.gpus,
                 )
             )
             if size > MAX_RUN_BYTES:
@@ -72,10 +91,14 @@ class Batches:
             # What was not given, the machine ignores.
             problem = None if queued is None else self._keep_results(report.session, queued, ended)
             if problem is None:
-                done.append(plausible_done(ended))
+                plausible = plausible_done(ended)
+                if queued is not None:
+                    self._attached.made(report.session, queued.first_output, plausible.outputs)
+                done.append(plausible)
             else:
-                failure = Failure(cause=Cause.EXECUTOR, message=problem, debug=ended.debug)
-                failed.append(TaskFailed(ended.task, ended.attempt, ended.duration_us, failure))
+                debug = ended.note.debug if ended.note is not None else ""
+                failure = Failure(cause=Cause.EXECUTOR, message=problem, debug=debug)
+                failed.append(TaskFailed(ended.task, ended.attempt, ended.duration_us, failure, ended.note))
         for lost in report.failed:
             queued = given.pop((report.session, lost.task), None)
             if queued is not None and queued.inputs:
@@ -115,7 +138,13 @@ class Batches:
                     inputs.append(RunInput(obj, stored.size, stored.content_type, data, None))
                     continue
             inputs.append(self._as_file(session, obj, stored))
+        if inputs and self._attached.any_in(session):
+            return tuple([self._with_users(session, each) for each in inputs])
         return tuple(inputs)
+
+    def _with_users(self, session: int, given: RunInput) -> RunInput:
+        spec_user, info_user = self._attached.of(session, given.object)
+        return replace(given, user=info_user, spec_user=spec_user) if spec_user or info_user else given
 
     def _as_file(self, session: int, obj: int, stored: Stored) -> RunInput:
         try:
@@ -147,6 +176,8 @@ class Batches:
             self._store.put_bytes(session, obj, output.data, output.content_type)
             return len(output.data)
         if output.same_as_input is None:
+            if output.content_type == DIRECTORY and output.size > MAX_PIPE_RESULT:
+                return self._store.adopt_tree(session, obj, output.size)
             return self._store.adopt_file(session, obj, output.content_type)
         if not 0 <= output.same_as_input < len(queued.inputs):
             return None

@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from rain.core.errors import ProtocolViolation
+from rain.core.note import MAX_CAPTURED_BYTES
 from rain.protocol.codec import encode
 from rain.protocol.executor import (
     Exited,
@@ -32,14 +33,13 @@ from rain.protocol.executor import (
     from_forkserver_decoder,
 )
 from rain.wire.pipe import LoopPipe
-from rain.worker.folders import WorkerFolders, remove_tree
+from rain.worker.folders import WorkerFolders, remove_folder
 from rain.worker.forkserver import ForkserverProcess
 
 _log = logging.getLogger("rain.worker.executors")
 
 #: Two u64: tasks begun and ended since the executor's start.
 _COUNTS = struct.Struct("=QQ")
-STDERR_TAIL_BYTES = 2 << 10
 #: An executor that is gone has closed its pipe; should somebody else hold it open, no more is read after this time.
 DRAIN_LIMIT_S = 1.0
 
@@ -57,12 +57,13 @@ class Observer(Protocol):
 
 
 class ProcessEnd(msgspec.Struct, frozen=True):
-    """How an executor ended: exit code or signal, tasks that it had begun, and its last words on standard error."""
+    """How an executor ended: exit code or signal, tasks that it had begun, and the ends of what it wrote."""
 
     exit_code: int | None
     signal: int | None
     n_started: int
     stderr: str
+    stdout: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -179,7 +180,7 @@ class Executors:
         self._forkserver = ForkserverProcess(self._folders)
         self._pipe = LoopPipe(self._forkserver.socket, self._loop, self._forkserver_said, self._forkserver_gone)
         for process in list(self._processes.values()):
-            remove_tree(self._folders.tasks / f"e{process.number}")
+            remove_folder(self._folders.tasks / f"e{process.number}")
             self._ended(process, Exited(process.number, None, signal.SIGKILL))
 
     def _drained(self, executor: int) -> None:
@@ -201,30 +202,33 @@ class Executors:
         exited = process.exited
         if not self._closing:
             self._remove_half_results(process.number)
-            stderr = self._take_stderr(process.number)
+            stdout, stderr = self._take_output(process.number)
             self._observer.executor_ended(
-                process.number, ProcessEnd(exited.exit_code, exited.signal, n_started, stderr)
+                process.number, ProcessEnd(exited.exit_code, exited.signal, n_started, stderr, stdout)
             )
 
     def _remove_half_results(self, executor: int) -> None:
         """What the executor was writing into the store when it was killed."""
         for path in self._folders.store.glob(f".e{executor}.*"):
-            path.unlink(missing_ok=True)
+            remove_folder(path)
 
-    def _take_stderr(self, executor: int) -> str:
-        """The end of what the executor wrote; its files are not needed any more."""
+    def _take_output(self, executor: int) -> tuple[str, str]:
+        """The ends of what the executor wrote since its last task ended; its files are not needed any more."""
         stem = self._folders.stderr / f"e{executor}"
-        tail = _tail(stem.with_suffix(".stderr"))
-        for suffix in (".stdout", ".stderr"):
-            stem.with_suffix(suffix).unlink(missing_ok=True)
-        return tail
+        files = stem.with_suffix(".stdout"), stem.with_suffix(".stderr")
+        stdout, stderr = map(_tail, files)
+        for file in files:
+            file.unlink(missing_ok=True)
+        return stdout, stderr
 
 
 def _tail(path: Path) -> str:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - STDERR_TAIL_BYTES))
-            return file.read(STDERR_TAIL_BYTES).decode(errors="replace")
+            start = max(0, size - MAX_CAPTURED_BYTES)
+            file.seek(start)
+            text = file.read(MAX_CAPTURED_BYTES).decode(errors="replace")
+            return f"… {start} bytes cut off …\n{text}" if start else text
     except OSError:
         return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from rain.core.errors import RainException
+from rain.data.tree_removal import remove_tree
 from rain.wire.process_time import process_start_time
 from rain.wire.runtime_directory import private_directory
 
@@ -45,7 +45,7 @@ class WorkerFolders:
 
     def remove(self) -> None:
         """Removes everything."""
-        remove_tree(self.root)
+        remove_folder(self.root)
 
 
 def make_folders(workdir: str | None) -> WorkerFolders:
@@ -79,22 +79,15 @@ def sweep(base: Path) -> None:
     for root in base.glob(f"{PREFIX}*"):
         if root.is_dir() and not root.is_symlink() and not _is_owned(root):
             _log.info("removing the folder of a dead worker: %s", root)
-            remove_tree(root)
+            remove_folder(root)
 
 
-def remove_tree(root: Path) -> None:
+def remove_folder(root: Path) -> None:
     """Removes a folder with all that tasks left in it, write-protected folders included; what resists is logged."""
-    if not root.exists():
-        return
-    # A program may have left folders that cannot be emptied as they are.
-    for folder, names, _ in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(root, ignore_errors=True)
-    if root.exists():
-        _log.warning("cannot be removed completely: %s", root)
+    try:
+        remove_tree(root)
+    except RainException as error:
+        _log.warning("a worker's folder cannot be removed completely: %s", error)
 
 
 def _is_owned(root: Path) -> bool:

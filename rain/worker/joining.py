@@ -18,6 +18,7 @@ from rain.core.errors import ProtocolViolation, RainException
 from rain.core.ids import worker_name
 from rain.core.resources import Offer
 from rain.core.version import VERSION
+from rain.deploy.logs import own_log
 from rain.protocol.codec import encode
 from rain.protocol.hello import PROTOCOL_VERSION, Refusal, Versions, Welcome, WorkerHello, answer_decoder
 from rain.wire.endpoint import Context, Frames
@@ -157,6 +158,7 @@ def _hello(offer: Offer, data: DataAddress) -> WorkerHello:
         data_host=data.host,
         data_port=data.port,
         data_key=data.key,
+        log=own_log(),
     )
 
 

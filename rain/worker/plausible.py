@@ -8,24 +8,38 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from rain.core.failure import Failure
-from rain.protocol.executor import TaskDone, TaskFailed
+from rain.core.note import MAX_CAPTURED_BYTES, TaskNote
+from rain.core.user import MAX_USER_BYTES
+from rain.protocol.executor import Produced, TaskDone, TaskFailed
 
 #: The longest content type.
 MAX_TYPE_LENGTH = 255
 #: Characters of each text of a failure; honest executors keep to less, except in what tasks `debug`.
 MAX_TEXT = 1 << 20
+#: Characters of the debug lines of a note.
+MAX_DEBUG = 256 << 10
+#: Characters of each captured stream: what an executor keeps of both, and the lines that say what it cut off.
+MAX_CAPTURED = 2 * MAX_CAPTURED_BYTES + 200
 #: A pickled exception of more bytes stays behind; the text must do.
 MAX_PICKLED_BYTES = 4 << 20
 
 
 def plausible_done(done: TaskDone) -> TaskDone:
-    """The report with a duration that can be one."""
-    return done if done.duration_us >= 0 else replace(done, duration_us=0)
+    """The report with a duration that can be one, and with a note and attachments that fit into a message."""
+    if done.duration_us < 0:
+        done = replace(done, duration_us=0)
+    if done.note is not None:
+        done = replace(done, note=_plausible_note(done.note))
+    if any(map(_is_too_large, done.outputs)):
+        done = replace(done, outputs=tuple(map(_plausible_output, done.outputs)))
+    return done
 
 
 def plausible_failed(failed: TaskFailed) -> TaskFailed:
-    """The report with a failure that fits into a message."""
+    """The report with a failure and a note that fit into a message."""
     failure = failed.failure
+    if failed.note is not None:
+        failed = replace(failed, note=_plausible_note(failed.note))
     texts = (failure.message, failure.exception_type, failure.traceback, failure.stderr, failure.debug)
     if max(map(len, texts)) <= MAX_TEXT and len(failure.pickled or b"") <= MAX_PICKLED_BYTES:
         return failed
@@ -45,8 +59,28 @@ def _cut(failure: Failure) -> Failure:
     )
 
 
-def _shorten(text: str) -> str:
-    if len(text) <= MAX_TEXT:
+def _plausible_note(note: TaskNote) -> TaskNote:
+    longest = max(len(note.stdout), len(note.stderr))
+    if longest <= MAX_CAPTURED and len(note.debug) <= MAX_DEBUG and len(note.user) <= MAX_USER_BYTES:
+        return note
+    return TaskNote(
+        debug=_shorten(note.debug, MAX_DEBUG),
+        user=note.user if len(note.user) <= MAX_USER_BYTES else b"",
+        stdout=_shorten(note.stdout, MAX_CAPTURED),
+        stderr=_shorten(note.stderr, MAX_CAPTURED),
+    )
+
+
+def _is_too_large(output: Produced) -> bool:
+    return len(output.user) > MAX_USER_BYTES
+
+
+def _plausible_output(output: Produced) -> Produced:
+    return replace(output, user=b"") if _is_too_large(output) else output
+
+
+def _shorten(text: str, limit: int = MAX_TEXT) -> str:
+    if len(text) <= limit:
         return text
-    half = MAX_TEXT // 2
-    return f"{text[:half]}\n… {len(text) - MAX_TEXT} characters left out …\n{text[-half:]}"
+    half = limit // 2
+    return f"{text[:half]}\n… {len(text) - limit} characters left out …\n{text[-half:]}"

@@ -16,8 +16,8 @@ from rain.core.ids import SERVER
 from rain.core.resources import UNIT, Offer
 from rain.deploy.logs import end_logging, start_logging
 from rain.deploy.starter import Starter, write_ready_file
-from rain.protocol.client import Peer
 from rain.protocol.hello import Refusal, Welcome, answer_decoder
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import FromServer, from_server_decoder
 from rain.wire.endpoint import Context, Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
@@ -76,6 +76,7 @@ class WorkerProgram:
         forkserver = ForkserverProcess(folders)
         stack.callback(forkserver.end)
         store = ObjectStore(folders.store)
+        stack.callback(store.close)
         context = new_context()
         stack.callback(close_context, context)
         holder, gate, data = self._open_data_endpoint(context)

@@ -11,6 +11,7 @@ import msgspec
 
 from rain.core.errors import InvariantViolation
 from rain.core.ids import object_name
+from rain.core.note import TaskNote, note_bytes
 from rain.protocol.codec import encode
 from rain.protocol.worker import Done, FromWorker
 from rain.worker.machine.effects import ReportDone
@@ -20,6 +21,8 @@ from rain.worker.store import ObjectStore
 HOLD_S = 0.001
 #: Beyond this many bytes nothing is gained by waiting.
 HOLD_BYTES = 1 << 20
+#: Of a task in the column of tasks.
+TASK_BYTES = 4
 
 
 @dataclass(slots=True)
@@ -33,9 +36,15 @@ class _Joined:
     inline: bytearray = field(default_factory=bytearray)
     data: bytearray = field(default_factory=bytearray)
     content_types: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[tuple[int, TaskNote]] = field(default_factory=list)
+    object_users: list[tuple[int, bytes]] = field(default_factory=list)
 
     def add(self, done: Done, parts: list[bytes]) -> None:
-        n_outputs = len(self.inline)
+        n_outputs, n_tasks = len(self.inline), len(self.task) // TASK_BYTES
+        if done.notes:
+            self.notes += [(n_tasks + position, note) for position, note in done.notes]
+        if done.object_users:
+            self.object_users += [(n_outputs + position, user) for position, user in done.object_users]
         self.content_types += [(n_outputs + position, name) for position, name in done.content_types]
         self.task += done.task
         self.attempt += done.attempt
@@ -55,6 +64,8 @@ class _Joined:
             inline=memoryview(self.inline),
             data=memoryview(self.data),
             content_types=tuple(self.content_types),
+            notes=tuple(self.notes),
+            object_users=tuple(self.object_users),
         )
 
 
@@ -85,7 +96,7 @@ class Reports:
         if joined is None:
             joined = self._held[order.done.session] = _Joined()
         joined.add(order.done, parts)
-        self._held_bytes += sum(map(len, parts)) + len(order.done.task)
+        self._held_bytes += sum(map(len, parts)) + len(order.done.task) + _attached_bytes(order.done)
         if order.urgent or self._held_bytes > HOLD_BYTES:
             self.flush()
         elif self._timer is None:
@@ -113,4 +124,15 @@ class Reports:
         stored = self._store.get(session, obj)
         if stored is None:
             raise InvariantViolation(f"{object_name(session, obj)} is reported, but it is not in the store")
-        return stored.data.read_bytes() if isinstance(stored.data, Path) else stored.data
+        if isinstance(stored.data, Path):
+            return stored.data.read_bytes()
+        if not isinstance(stored.data, bytes):
+            raise InvariantViolation(f"{object_name(session, obj)} is reported inline, but it is a folder")
+        return stored.data
+
+
+def _attached_bytes(done: Done) -> int:
+    """About how much the notes of the tasks and what is attached to their outputs add to a message."""
+    if not done.notes and not done.object_users:
+        return 0
+    return sum(note_bytes(note) for _, note in done.notes) + sum(len(user) for _, user in done.object_users)

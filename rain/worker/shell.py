@@ -16,7 +16,9 @@ from rain.protocol.columns import EMPTY, pack
 from rain.protocol.executor import ForgetSession, Report, ToExecutor
 from rain.protocol.worker import Compute, FromServer, Unavailable
 from rain.wire.holder import Stored
+from rain.worker.attached import AttachedUsers
 from rain.worker.batches import Batches
+from rain.worker.crash_text import users_frames
 from rain.worker.executors import ProcessEnd
 from rain.worker.machine.effects import (
     CloseSessionStore,
@@ -91,7 +93,8 @@ class WorkerShell:
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._reports = Reports(store, send)
-        self._batches = Batches(store, self._objects_damaged)
+        self._attached = AttachedUsers()
+        self._batches = Batches(store, self._objects_damaged, self._attached)
         self._on_ready = on_ready
         self._on_exit = on_exit
         self._events: list[Event] = []
@@ -121,6 +124,7 @@ class WorkerShell:
         for message in messages:
             if isinstance(message, Compute):
                 store_inline_sources(message, self._store)
+                self._attached.learn(message)
             self._events.append(ServerSaid(message))
         # The wake is over: nothing more comes in this turn.
         self._turn()
@@ -143,7 +147,8 @@ class WorkerShell:
     def executor_ended(self, executor: int, ending: ProcessEnd) -> None:
         """Nothing is left of an executor."""
         self._batches.forget_executor(executor)
-        event = ExecutorEnded(executor, ending.exit_code, ending.signal, ending.n_started, ending.stderr)
+        stderr = users_frames(ending.stderr)
+        event = ExecutorEnded(executor, ending.exit_code, ending.signal, ending.n_started, stderr, ending.stdout)
         self.post(event)
         self._batches.look_after_inputs()
 
@@ -200,6 +205,7 @@ class WorkerShell:
                 self._reports.tell(effect.message)
             case Discard():
                 self._store.discard(effect.session, effect.objects)
+                self._attached.discard(effect.session, effect.objects)
             case StartExecutor():
                 self._processes.start(effect.executor)
             case KillExecutor():
@@ -219,5 +225,6 @@ class WorkerShell:
     def _close_session(self, effect: CloseSessionStore) -> None:
         self._transfers.close_session(effect.session)
         self._store.close_session(effect.session)
+        self._attached.close_session(effect.session)
         for executor in effect.executors:
             self._processes.send(executor, ForgetSession(effect.session))

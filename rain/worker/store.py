@@ -1,6 +1,7 @@
 """The objects that a worker holds: small ones as bytes in memory, large ones as files that nobody writes to any more.
 
 A file `s1.o17` lies in the store's folder before the store hears of it: an executor or the fetcher put it there whole.
+A large directory is a folder of that name, sealed (see `rain.data.tree_files`); a small one is the bytes of its tar.
 The machine decides what stays; the store does what it is told and knows no reasons.
 """
 
@@ -10,11 +11,16 @@ import logging
 import os
 import stat
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rain.core.content import DIRECTORY
+from rain.core.errors import RainException
 from rain.core.ids import object_name, session_name
+from rain.data.tree_removal import remove_tree
 from rain.wire.holder import Stored
-from rain.wire.incoming import OBJECT_MODE, PartFile
+from rain.wire.incoming import OBJECT_MODE, PART_PREFIX, PartFile
+from rain.worker.stored_tree import StoredTree
 
 _log = logging.getLogger("rain.worker.store")
 
@@ -27,6 +33,15 @@ class ObjectStore:
         self._sessions: dict[int, dict[int, Stored]] = {}
         #: When each file was written, by session and object; files that are known to be lost are not here.
         self._mtimes: dict[tuple[int, int], int] = {}
+        #: Folders can be large, and the loop does not wait until they are gone.
+        self._remover: ThreadPoolExecutor | None = None
+        self._n_removed = 0
+
+    def close(self) -> None:
+        """Returns when no thread works in the folder any more; whoever owns that removes what is left."""
+        if self._remover is not None:
+            self._remover.shutdown(wait=True)
+            self._remover = None
 
     def get(self, session: int, obj: int) -> Stored | None:
         """The object, None when it is not here."""
@@ -55,6 +70,31 @@ class ObjectStore:
         self._put(session, obj, Stored(status.st_size, content_type, path), status.st_mtime_ns)
         return status.st_size
 
+    def adopt_tree(self, session: int, obj: int, size: int, *, source: Path | None = None) -> int | None:
+        """Takes the sealed folder at the object's path, or `source`, which is moved there; `size`: bytes of its tar.
+
+        The size again, None when no such folder is there.
+        """
+        path = self.path(session, obj)
+        try:
+            if source is not None:
+                # An object of that name that is stored already is replaced.
+                self._remove(path)
+                source.rename(path)
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode):
+                return None
+        except OSError as error:
+            _log.warning("a directory object cannot be stored: %s", error)
+            return None
+        tree = StoredTree(path, size, (status.st_ino, status.st_mtime_ns))
+        self._put(session, obj, Stored(size, DIRECTORY, tree))
+        return size
+
+    def remove_part(self, path: Path) -> None:
+        """Removes a folder that did not become an object, later."""
+        self._remove(path)
+
     def alias(self, session: int, obj: int, same_as: int, content_type: str | None = None) -> int | None:
         """Makes `obj` another name of the object `same_as`, without a copy; its size, None when that is not here.
 
@@ -69,6 +109,8 @@ class ObjectStore:
             path.unlink(missing_ok=True)
             os.link(data, path)
             data = path
+        elif isinstance(data, StoredTree):
+            data.n_names += 1
         mtime_ns = self._mtimes.get((session, same_as))
         self._put(session, obj, Stored(original.size, content_type or original.content_type, data), mtime_ns)
         return original.size
@@ -81,8 +123,9 @@ class ObjectStore:
         stored = self.get(session, obj)
         if stored is None:
             return None
-        if isinstance(stored.data, Path):
-            return stored.data
+        if isinstance(stored.data, Path | StoredTree):
+            return stored.data if isinstance(stored.data, Path) else stored.data.path
+        assert isinstance(stored.data, bytes), "an object is bytes, a file or a folder"
         path = self.path(session, obj)
         part = PartFile(path, stored.size)
         try:
@@ -103,8 +146,13 @@ class ObjectStore:
             return []
         found = [obj for obj in self._sessions[session] if not self._is_intact(session, obj)]
         for obj in found:
-            del self._mtimes[session, obj]
-            _unlink(self.path(session, obj))
+            self._mtimes.pop((session, obj), None)
+            lost = self._sessions[session][obj]
+            if isinstance(lost.data, StoredTree):
+                self._release(lost.data)
+                self._sessions[session][obj] = Stored(lost.size, lost.content_type, self.path(session, obj))
+            else:
+                _unlink(self.path(session, obj))
         return found
 
     def discard(self, session: int, objects: Iterable[int]) -> None:
@@ -113,10 +161,12 @@ class ObjectStore:
         for obj in objects:
             stored = held.pop(obj, None)
             if stored is None:
-                _unlink(self.path(session, obj))
+                self._remove(self.path(session, obj))
             elif isinstance(stored.data, Path):
                 self._mtimes.pop((session, obj), None)
                 _unlink(stored.data)
+            elif isinstance(stored.data, StoredTree):
+                self._release(stored.data)
 
     def close_session(self, session: int) -> None:
         """Removes everything of a session, also files of it that the store never heard of."""
@@ -126,20 +176,51 @@ class ObjectStore:
         with os.scandir(self._folder) as entries:
             left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
         for path in left:
-            _unlink(path)
+            self._remove(path)
 
     def _put(self, session: int, obj: int, stored: Stored, mtime_ns: int | None = None) -> None:
         objects = self._sessions.setdefault(session, {})
         old = objects.get(obj)
         if old is not None and isinstance(old.data, Path) and old.data != stored.data:
             _unlink(old.data)
+        elif old is not None and isinstance(old.data, StoredTree) and old.data is not stored.data:
+            # One that was made again lies where this one was.
+            self._release(old.data, remove=not _lies_at(stored, old.data.path))
         objects[obj] = stored
         if mtime_ns is not None:
             self._mtimes[session, obj] = mtime_ns
         elif old is not None:
             self._mtimes.pop((session, obj), None)
 
+    def _release(self, tree: StoredTree, *, remove: bool = True) -> None:
+        """One object less is this folder."""
+        tree.n_names -= 1
+        if not tree.n_names and remove:
+            self._remove(tree.path)
+
+    def _remove(self, path: Path) -> None:
+        """Removes a file now, and a folder from its place now and altogether later."""
+        try:
+            path.unlink(missing_ok=True)
+        except IsADirectoryError:
+            self._n_removed += 1
+            # No name of an object, and none that a part has.
+            gone = self._folder / f"{PART_PREFIX}removed-{self._n_removed}"
+            try:
+                path.rename(gone)
+            except OSError as error:
+                _log.warning("an object's folder cannot be removed: %s", error)
+                return
+            if self._remover is None:
+                self._remover = ThreadPoolExecutor(1, "rain-remover")
+            self._remover.submit(_remove_folder, gone)
+        except OSError as error:
+            _log.warning("an object's file cannot be removed: %s", error)
+
     def _is_intact(self, session: int, obj: int) -> bool:
+        stored = self._sessions[session].get(obj) if session in self._sessions else None
+        if stored is not None and isinstance(stored.data, StoredTree):
+            return _is_intact_tree(stored.data)
         mtime_ns = self._mtimes.get((session, obj))
         if mtime_ns is None:
             return True
@@ -156,3 +237,25 @@ def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         _log.warning("an object's file cannot be removed: %s", error)
+
+
+def _remove_folder(path: Path) -> None:
+    try:
+        remove_tree(path)
+    except RainException as error:
+        _log.warning("an object's folder cannot be removed: %s", error)
+
+
+def _is_intact_tree(tree: StoredTree) -> bool:
+    """A look at the folder itself; tasks that may have changed what is in it look closer when they end."""
+    if tree.is_spoilt:
+        return False
+    try:
+        status = tree.path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and (status.st_ino, status.st_mtime_ns) == tree.state
+
+
+def _lies_at(stored: Stored, path: Path) -> bool:
+    return isinstance(stored.data, StoredTree) and stored.data.path == path

@@ -1,20 +1,31 @@
-"""Inputs on their way to this worker: orders to fetch become events when the objects are here, or cannot be had."""
+"""Inputs on their way to this worker: orders to fetch become events when the objects are here, or cannot be had.
+
+A large directory comes as a tar, and is unpacked in a thread before anybody hears of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rain.protocol.client import Peer
-from rain.protocol.transfer import MAX_PARCEL_OBJECT
+from rain.core.content import DIRECTORY
+from rain.core.errors import RainException
+from rain.core.ids import object_name
+from rain.data.tree_archive import TreeArchive
+from rain.data.unpack import unpack
+from rain.protocol.transfer import MAX_PARCEL_OBJECT, Peer
 from rain.wire.holder import Stored
+from rain.wire.incoming import PART_PREFIX
 from rain.worker.machine.effects import Fetch
 from rain.worker.machine.events import Event, InputsArrived, InputsUnavailable
 from rain.worker.store import ObjectStore
+
+_log = logging.getLogger("rain.worker.transfers")
 
 
 class Source(Protocol):
@@ -33,6 +44,7 @@ class Transfers:
         self._store = store
         self._post = post
         self._running: defaultdict[int, set[asyncio.Task[None]]] = defaultdict(set)
+        self._n_unpacked = 0
 
     def learn(self, peers: Iterable[Peer]) -> None:
         """Where holders are."""
@@ -75,27 +87,53 @@ class Transfers:
         task.add_done_callback(ended)
 
     async def _fetch(self, session: int, holder: int, objects: list[int]) -> None:
+        arrived, sizes, missing = array("I"), array("Q"), array("I")
         try:
             found = await self._source.get(holder, session, objects)
+            for obj, stored in zip(objects, found, strict=True):
+                size = None if stored is None else await self._take(session, obj, stored)
+                if size is None:
+                    missing.append(obj)
+                else:
+                    arrived.append(obj)
+                    sizes.append(size)
         except asyncio.CancelledError:
             # Files that were complete already belong to nobody now.
             self._store.discard(session, objects)
             raise
-        arrived, sizes, missing = array("I"), array("Q"), array("I")
-        for obj, stored in zip(objects, found, strict=True):
-            size = None if stored is None else self._take(session, obj, stored)
-            if size is None:
-                missing.append(obj)
-            else:
-                arrived.append(obj)
-                sizes.append(size)
         if arrived:
             self._post(InputsArrived(session, arrived, sizes))
         if missing:
             self._post(InputsUnavailable(session, holder, missing))
 
-    def _take(self, session: int, obj: int, stored: Stored) -> int | None:
-        if isinstance(stored.data, Path):
-            return self._store.adopt_file(session, obj, stored.content_type)
-        self._store.put_bytes(session, obj, stored.data, stored.content_type)
-        return stored.size
+    async def _take(self, session: int, obj: int, stored: Stored) -> int | None:
+        if isinstance(stored.data, bytes):
+            self._store.put_bytes(session, obj, stored.data, stored.content_type)
+            return stored.size
+        if stored.content_type == DIRECTORY and (size := await self._unpack(session, obj)) is not None:
+            return size
+        return self._store.adopt_file(session, obj, stored.content_type)
+
+    async def _unpack(self, session: int, obj: int) -> int | None:
+        """Turns the tar at the object's path into its folder; None where that cannot be: then the task is to say so."""
+        archive = self._store.path(session, obj)
+        self._n_unpacked += 1
+        part = archive.with_name(f"{PART_PREFIX}{self._n_unpacked}-{object_name(session, obj)}")
+        unpacking = asyncio.get_running_loop().run_in_executor(None, _unpacked, archive, part)
+        try:
+            size = await asyncio.shield(unpacking)
+        except asyncio.CancelledError:
+            # Nobody stops the thread, so what it makes is removed when it is done.
+            unpacking.add_done_callback(lambda _: self._store.remove_part(part))
+            raise
+        return None if size is None else self._store.adopt_tree(session, obj, size, source=part)
+
+
+def _unpacked(archive: Path, part: Path) -> int | None:
+    """Makes a sealed folder of a tar; bytes that the folder's tar has, which need not be those of this one."""
+    try:
+        unpack(archive, part, read_only=True)
+        return TreeArchive(part).size
+    except RainException as error:
+        _log.warning("a directory object is no directory: %s", error)
+        return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.links import broken_links
 from tests.docs.machine import Machine, new_machine, start_cluster
 from tests.docs.pages import Block, all_pages, blocks_of, matches, name_of, run_page
 
@@ -36,6 +37,20 @@ def test_the_programs_of_a_page_run(
         machine = request.getfixturevalue("running_machine")
         machine.enter(monkeypatch)
         run_page(page, machine.environment)
+
+
+def test_every_link_leads_to_a_page_and_a_heading_that_are_there() -> None:
+    pages = [page for page in all_pages() if "docs" in page.parts]
+    assert [complaint for page in pages for complaint in broken_links(page)] == []
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.docs.links.ROOT", tmp_path)
+    text = "# A `b` c\n[x](page.md#a-b-c) [y](#a-b) [z](gone.md) [w](https://example.org/)\n```\n[v](gone.md)\n```\n"
+    assert broken_links(page_with(tmp_path, text)) == [
+        "page.md: there is no heading page.md#a-b",
+        "page.md: there is no file gone.md",
+    ]
 
 
 def page_with(folder: Path, text: str) -> Path:

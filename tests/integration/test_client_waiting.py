@@ -71,6 +71,31 @@ def test_as_completed_goes_in_the_order_of_completion(session: Session) -> None:
     assert list(session.as_completed([slow, quick], timeout=LIMIT_S)) == [quick, slow]
 
 
+def test_as_completed_goes_by_async_for_as_well(session: Session) -> None:
+    constant, slow, quick, array = blob("x"), tasks.sleep(blob("x"), 0.5), double(1), double.map(range(3))
+    session.submit()
+
+    async def main() -> list[object]:
+        return [item async for item in session.as_completed([slow, array, quick, constant], timeout=LIMIT_S)]
+
+    found = asyncio.run(main())
+    assert (found[0], found[-1]) == (constant, slow)
+    assert set(found) == {constant, slow, quick, *array}
+
+
+def test_a_step_of_async_as_completed_has_a_time_limit(session: Session) -> None:
+    slow = tasks.sleep(blob("x"), 0.3)
+    session.submit()
+
+    async def main() -> object:
+        hasty = session.as_completed(slow, timeout=0.01)
+        with pytest.raises(TimeoutError, match=r"did not finish within 0\.01 s; it goes on"):
+            await anext(hasty)
+        return await anext(session.as_completed(slow, timeout=LIMIT_S))
+
+    assert asyncio.run(main()) is slow
+
+
 def test_ctrl_c_ends_a_wait_and_the_client_stays_usable(session: Session) -> None:
     task = tasks.sleep(blob("x"), 600)
     task.output.keep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -76,6 +77,18 @@ def test_a_port_that_is_taken_is_named_and_nothing_stays() -> None:
         said = rain("run", "--listen", f"127.0.0.1:{port}", "--local-workers", "1", ok=False)
     assert str(port) in said
     assert "in use" in said
+
+
+def test_an_address_of_another_machine_is_named_with_the_port_that_was_asked_for() -> None:
+    said = rain("run", "--listen", "203.0.113.7:7299", "--local-workers", "0", ok=False)
+    assert "Cannot listen on 203.0.113.7:7299: this machine has no such address" in said
+
+
+def test_a_cluster_without_workers_says_how_to_add_some() -> None:
+    said = rain("run", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--local-workers", "0")
+    found = re.search(r"add some:  rain worker (127\.0\.0\.1:\d+)", said)
+    assert found, said
+    rain("stop", found[1])
 
 
 def test_a_worker_without_a_server_says_what_it_tried(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ from rain.protocol.client import (
     Locate,
     Located,
     OpenSession,
-    Peer,
     QueryServer,
     ServerInfo,
     SessionOpened,
@@ -54,6 +53,7 @@ from rain.protocol.hello import (
     WorkerHello,
     answer_decoder,
 )
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute, Done, Stop, from_server_decoder
 from rain.wire.access import Access, read_access
 from rain.wire.endpoint import Frames, close_context, new_context

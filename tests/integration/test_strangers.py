@@ -80,7 +80,7 @@ def test_other_protocols_disturb_nobody(cluster: LocalCluster, words: bytes) -> 
 def test_keys_are_readable_by_their_owner_alone(cluster: LocalCluster) -> None:
     folder = cluster.access_path.parent
     assert folder.stat().st_mode & 0o777 == 0o700
-    files = list(folder.glob("*.json"))
+    files = list(folder.glob(f"{cluster.port}.*.json"))
     assert len(files) == 3
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 

@@ -11,12 +11,18 @@ from rain.protocol.client import (
     Located,
     ObjectNews,
     ServerInfo,
+    SessionAttached,
+    SessionFailed,
     SessionOpened,
     TaskNews,
+    TasksFound,
     WaitDone,
+    Why,
 )
 
-Reply = WaitDone | Located | SessionOpened | Ack | TaskNews | ObjectNews | ServerInfo
+Reply = (
+    WaitDone | Located | SessionOpened | SessionAttached | TasksFound | Ack | TaskNews | ObjectNews | ServerInfo | Why
+)
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +38,18 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     session_failed: bool = False
     #: The server is gone.
     server_gone: bool = False
+
+
+def trouble_of(message: SessionFailed) -> Trouble:
+    """What a session's failure means to its requests."""
+    return Trouble(
+        reason=message.reason,
+        task=message.task,
+        attempt=message.attempt,
+        worker=message.worker,
+        failure=message.failure,
+        session_failed=True,
+    )
 
 
 class SendToServer(msgspec.Struct, frozen=True):

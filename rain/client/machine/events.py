@@ -5,19 +5,37 @@ from __future__ import annotations
 import msgspec
 
 from rain.protocol.client import (
+    AttachSession,
     CancelTasks,
     CloseSession,
+    DrainWorker,
+    FindTasks,
     Locate,
     OpenSession,
     QueryObjects,
     QueryServer,
     QueryTasks,
+    QueryWhy,
     Shutdown,
     ToClient,
     Wait,
 )
 
-Request = Wait | Locate | QueryTasks | QueryObjects | CancelTasks | OpenSession | CloseSession | QueryServer | Shutdown
+Request = (
+    Wait
+    | Locate
+    | QueryTasks
+    | QueryObjects
+    | CancelTasks
+    | OpenSession
+    | AttachSession
+    | CloseSession
+    | FindTasks
+    | QueryServer
+    | QueryWhy
+    | DrainWorker
+    | Shutdown
+)
 
 
 class Requested(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from rain.client.machine.effects import (
     Resolve,
     SendToServer,
     Trouble,
+    trouble_of,
 )
 from rain.client.machine.events import (
     ClientEvent,
@@ -28,12 +29,14 @@ from rain.client.machine.window import SubmitWindow
 from rain.protocol.client import (
     CancelTasks,
     CloseSession,
+    FindTasks,
     Locate,
     Progress,
     QueryObjects,
     QueryTasks,
     RequestFailed,
     ServerAlive,
+    SessionAttached,
     SessionFailed,
     SessionOpened,
     ToClient,
@@ -41,6 +44,9 @@ from rain.protocol.client import (
     Unwait,
     Wait,
 )
+
+#: Of a task in the column of specs.
+SPEC_BYTES = 4
 
 _CLOSED = Trouble(reason="the session was closed", session_failed=True)
 
@@ -153,6 +159,11 @@ class ClientMachine:
             case SessionOpened():
                 self._sessions[message.session] = _SessionState()
                 self._answer(message.request, message, effects)
+            case SessionAttached():
+                state = self._sessions[message.session] = _SessionState()
+                state.window.attached(len(message.spec) // SPEC_BYTES, message.done)
+                state.failed = None if message.failed is None else trouble_of(message.failed)
+                self._answer(message.request, message, effects)
             case _:
                 self._answer(message.request, message, effects)
 
@@ -165,20 +176,12 @@ class ClientMachine:
         state = self._sessions.get(message.session)
         if state is None or state.failed is not None:
             return
-        trouble = Trouble(
-            reason=message.reason,
-            task=message.task,
-            attempt=message.attempt,
-            worker=message.worker,
-            failure=message.failure,
-            session_failed=True,
-        )
-        state.failed = trouble
+        trouble = state.failed = trouble_of(message)
         effects.append(MarkSessionFailed(message.session, trouble))
         self._end_requests(message.session, (Wait,), trouble, effects)
 
     def _end_session(self, session: int, effects: list[ClientEffect]) -> None:
-        self._end_requests(session, (Wait, Locate, QueryTasks, QueryObjects, CancelTasks), _CLOSED, effects)
+        self._end_requests(session, (Wait, Locate, QueryTasks, QueryObjects, FindTasks, CancelTasks), _CLOSED, effects)
         self._sessions.pop(session, None)
 
     def _end_requests(

@@ -31,6 +31,11 @@ class SubmitWindow:
         """Whether another submit may be sent; a single one may be larger than the window."""
         return self._sent - self._done <= MAX_UNFINISHED_TASKS and self._unfinished_bytes <= MAX_UNFINISHED_BYTES
 
+    def attached(self, n_tasks: int, n_done: int) -> None:
+        """Another client sent so many tasks before."""
+        self._sent = n_tasks
+        self._done = n_done
+
     def sent(self, n_tasks: int, n_bytes: int) -> None:
         """A submit leaves."""
         self._sent += n_tasks

@@ -6,9 +6,10 @@ from collections import Counter
 
 import msgspec
 
-from rain.core.ids import session_name, worker_name
+from rain.core.ids import session_name, task_name, worker_name
 from rain.core.resources import UNIT
-from rain.protocol.client import ServerInfo, SessionInfo, WorkerInfo
+from rain.protocol.client import ServerInfo
+from rain.protocol.shown import Impossible, SessionInfo, WorkerInfo
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,22 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     #: How many tasks are in each state.
     tasks: dict[str, int]
     objects: int
+    #: Which of its ready tasks no present worker can run, and why; empty while there are none.
+    impossible: str
+
+
+class ImpossibleStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Ready tasks, alike in what they need, that no present worker can run."""
+
+    session: str
+    #: The first of them, and how many they are.
+    first_task: str
+    tasks: int
+    #: In whole units.
+    cpus: float
+    gpus: float
+    memory_bytes: int
+    resources: dict[str, float]
 
 
 class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +68,7 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     workers: list[WorkerStatus]
     sessions: list[SessionStatus]
+    impossible: list[ImpossibleStatus]
     #: How many tasks of all sessions are in each state.
     tasks: dict[str, int]
     #: Bytes that the server itself holds.
@@ -79,6 +97,7 @@ def server_status(
         uptime_s=round(uptime_s, 3),
         workers=[_worker(worker) for worker in info.workers],
         sessions=[_session(session) for session in info.sessions],
+        impossible=[_impossible(each) for each in info.impossible],
         tasks=count_tasks(info.sessions),
         stash_memory_bytes=stash_bytes[0],
         stash_disk_bytes=stash_bytes[1],
@@ -109,4 +128,17 @@ def _session(info: SessionInfo) -> SessionStatus:
         state=info.state,
         tasks=info.tasks,
         objects=info.n_objects,
+        impossible=info.impossible,
+    )
+
+
+def _impossible(found: Impossible) -> ImpossibleStatus:
+    return ImpossibleStatus(
+        session=session_name(found.session),
+        first_task=task_name(found.session, found.task),
+        tasks=found.n_tasks,
+        cpus=found.needed.cpus / UNIT,
+        gpus=found.needed.gpus / UNIT,
+        memory_bytes=found.needed.memory_bytes,
+        resources={name: amount / UNIT for name, amount in found.needed.named},
     )

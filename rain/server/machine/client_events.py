@@ -9,6 +9,7 @@ from rain.protocol.client import (
     Ack,
     CancelTasks,
     CloseSession,
+    FindTasks,
     Locate,
     OpenSession,
     QueryObjects,
@@ -25,6 +26,7 @@ from rain.protocol.client import (
 )
 from rain.protocol.columns import unpack
 from rain.protocol.worker import EndSession, Stop
+from rain.server.machine.attach import find_tasks, leave_behind
 from rain.server.machine.commit import commit
 from rain.server.machine.effects import CloseStash, Terminate
 from rain.server.machine.failures import fail_session
@@ -219,6 +221,13 @@ def query_objects(state: ServerState, client: ConnectedClient, message: QueryObj
     state.outbox.tell_client(client.number, object_news(session, message.request, objects))
 
 
+def find_named(state: ServerState, client: ConnectedClient, message: FindTasks) -> None:
+    """Answers which tasks have a name."""
+    session = _session_or_answer(state, client, message.session, message.request)
+    if session is not None:
+        find_tasks(state, client, session, message)
+
+
 def cancel_tasks(state: ServerState, client: ConnectedClient, message: CancelTasks) -> None:
     """Stops tasks and everything that depends on them."""
     tasks = unpack("I", message.tasks, "tasks")
@@ -256,7 +265,7 @@ def client_lost(state: ServerState, number: int) -> None:
         session = state.sessions[session_number]
         session.waits.clear()
         session.locates.clear()
-        session.parts.clear()
+        leave_behind(state, session)
         session.orphaned_s = state.now
         if not session.ttl_s:
             end_session(state, session_number)

@@ -24,6 +24,7 @@ def commit(state: ServerState, session: ServerSession, parts: list[Part]) -> Non
         _set_producers(session, part)
         _set_kept(session, part)
         _set_constants(session, part)
+        session.attached.add_specs(part.task_users, part.object_users)
         if part.inputs:
             _link_inputs(session, part, doomed)
         _make_ready(session, part)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 
 from rain.core.ids import NONE, SERVER
-from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES, Peer
-from rain.protocol.columns import column
+from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES
+from rain.protocol.columns import EMPTY, column
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute, NumberedSpec
 from rain.server.machine.effects import SendCompute
 from rain.server.machine.state import ServerSession, ServerState, Worker
@@ -29,16 +30,20 @@ class _Sources:
 
 
 def compose(state: ServerState, worker: Worker, session: ServerSession, tasks: array[int]) -> None:
-    """Orders the message that gives these tasks, in this order, to the worker."""
+    """Orders the message that gives these tasks, in this order, to the worker, and notes when that was."""
     table = session.tasks
     first, n = tasks[0], len(tasks)
     if tasks[-1] - first + 1 == n and tasks == array("I", range(first, first + n)):
         spec, attempt = table.spec[first : first + n], table.attempt[first : first + n]
         first_output = table.first_output[first : first + n]
+        table.assigned_s[first : first + n] = array("I", (int(state.now),)) * n
     else:
         spec = array("I", map(table.spec.__getitem__, tasks))
         attempt = array("I", map(table.attempt.__getitem__, tasks))
         first_output = array("I", map(table.first_output.__getitem__, tasks))
+        now = int(state.now)
+        for task in tasks:
+            table.assigned_s[task] = now
     n_inputs = array("I", bytes(4 * n))
     inputs = array("I")
     sources = _Sources()
@@ -65,8 +70,32 @@ def compose(state: ServerState, worker: Worker, session: ServerSession, tasks: a
         source_inline=column(sources.inline),
         source_types=tuple(sources.content_types),
         peers=_new_peers(state, worker, sources.holders),
+        task_users=session.attached.of_tasks(tasks),
+        object_users=session.attached.of_inputs(inputs),
     )
     state.outbox.say(SendCompute(worker.number, compute))
+
+
+def compose_copies(state: ServerState, worker: Worker, session: ServerSession, objects: array[int]) -> None:
+    """Orders the message that has the worker fetch objects from others, for no task; it reports them by `Fetched`."""
+    sources = _Sources()
+    _find_sources(state, worker, session, objects, sources)
+    copies = Compute(
+        session=session.number,
+        specs=_new_specs(session, worker, array("I")),
+        task=EMPTY,
+        spec=EMPTY,
+        attempt=EMPTY,
+        first_output=EMPTY,
+        n_inputs=EMPTY,
+        source=column(sources.objects),
+        source_holder=column(sources.holders),
+        source_size=column(sources.sizes),
+        source_inline=column(sources.inline),
+        source_types=tuple(sources.content_types),
+        peers=_new_peers(state, worker, sources.holders),
+    )
+    state.outbox.say(SendCompute(worker.number, copies))
 
 
 def _new_specs(session: ServerSession, worker: Worker, numbers: array[int]) -> tuple[NumberedSpec, ...]:

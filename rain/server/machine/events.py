@@ -44,6 +44,8 @@ class WorkerJoined(msgspec.Struct, frozen=True):
     data_host: str
     data_port: int
     data_key: str
+    #: Its log file, on its host; empty where it writes none.
+    log: str = ""
 
 
 class WorkerLeft(msgspec.Struct, frozen=True):

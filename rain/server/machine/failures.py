@@ -89,8 +89,13 @@ def fail_session(state: ServerState, session: ServerSession, reason: str, failed
     session.parts.clear()
     if session.client not in state.clients:
         return
+    state.outbox.tell_client(session.client, session_failed(session, reason))
+
+
+def session_failed(session: ServerSession, reason: str) -> SessionFailed:
+    """What its client is told of a session that failed."""
+    # Where tasks fail alone, only a submit that is refused fails the session.
+    failed = session.first_failure if session.fail_fast else None
     if failed is None:
-        message = SessionFailed(session.number, reason)
-    else:
-        message = SessionFailed(session.number, reason, failed.task, failed.attempt, failed.worker, failed.failure)
-    state.outbox.tell_client(session.client, message)
+        return SessionFailed(session.number, reason)
+    return SessionFailed(session.number, reason, failed.task, failed.attempt, failed.worker, failed.failure)

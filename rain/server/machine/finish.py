@@ -10,6 +10,7 @@ from rain.core.errors import ProtocolViolation
 from rain.core.ids import NONE
 from rain.protocol.columns import Column, check_below, check_total, unpack
 from rain.protocol.worker import Done
+from rain.server.machine.attachments import check_attached, take_attached
 from rain.server.machine.effects import StashResults
 from rain.server.machine.stages import ASSIGNED, FINISHED
 from rain.server.machine.state import ServerSession, ServerState, Worker
@@ -58,6 +59,8 @@ def tasks_done(state: ServerState, worker: Worker, message: Done) -> None:
     report = _check(session, message)
     state.touched.add(session.number)
     per_spec = _accept_rows(state, session, worker, report)
+    if message.notes or message.object_users or session.attached.notes:
+        take_attached(session, worker.number, report.task, report.attempt, message)
     if report.stash_object:
         size = report.size
         start = array("Q", [report.start[position] for position in report.stash_position])
@@ -84,6 +87,8 @@ def _check(session: ServerSession, message: Done) -> _Report:
     n_outputs = len(task) if len(outputs) == 1 == outputs[0] else sum([outputs[spec[number]] for number in task])
     if n_outputs != len(size):
         raise ProtocolViolation(f"done: tasks with {n_outputs} outputs in all, found sizes of {len(size)}")
+    if message.notes or message.object_users:
+        check_attached(message, len(task), len(size))
     inlined = array("Q", compress(size, inline))
     check_total(inlined, len(message.data), "bytes of results")
     return _Report(

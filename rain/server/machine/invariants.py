@@ -9,7 +9,8 @@ from collections import Counter
 
 from rain.core.errors import InvariantViolation
 from rain.core.ids import NONE, object_name, task_name
-from rain.server.machine.rooms import slots_of
+from rain.core.note import note_bytes
+from rain.server.machine.rooms import slots_of, staying
 from rain.server.machine.stages import ASSIGNED, FAILED, FINISHED, READY, WAITING, reachable
 from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE, CONSTANT, FORGOTTEN, KEPT, STASHED
@@ -28,6 +29,7 @@ def check(state: ServerState) -> None:
         _check_objects(state, session, held)
         _check_forgotten(session)
         _check_queues(session)
+        _check_attached(session)
         _count_assigned(session, outstanding)
         owner = state.clients.get(session.client)
         _require((owner is None) == (session.orphaned_s is not None), f"s{session.number}: orphaned or not?")
@@ -45,6 +47,12 @@ def check(state: ServerState) -> None:
     _check_nobody_idles(state)
 
 
+def _check_attached(session: ServerSession) -> None:
+    attached = session.attached
+    found = sum(map(note_bytes, attached.notes.values())) + sum(map(len, attached.object_infos.values()))
+    _require(found == attached.notes_bytes, f"s{session.number}: {found} bytes of notes, counts {attached.notes_bytes}")
+
+
 def check_history(before: bytes, after: bytes) -> None:
     """Raises InvariantViolation when a task of a session went where it may not go; stages before and after."""
     for task, (old, new) in enumerate(zip(before, after, strict=False)):
@@ -59,7 +67,7 @@ def _require(condition: bool, text: str) -> None:
 def _check_columns(session: ServerSession) -> None:
     tasks, objects = session.tasks, session.objects
     per_task = (tasks.flags, tasks.spec, tasks.first_output, tasks.missing, tasks.worker, tasks.attempt)
-    per_task_too = (tasks.culprit, tasks.duration_us, tasks.ended_s)
+    per_task_too = (tasks.culprit, tasks.duration_us, tasks.ended_s, tasks.assigned_s)
     for column in (*per_task, *per_task_too):
         _require(len(column) == len(tasks), "a column of tasks has another length")
     _require(len(tasks.input_start) == len(tasks) + 1, "input_start has another length")
@@ -187,7 +195,7 @@ def _count_assigned(session: ServerSession, outstanding: dict[int, Counter[int]]
 
 def _check_nobody_idles(state: ServerState) -> None:
     """No worker is without work while there are ready tasks that it could run."""
-    idle = [worker for worker in state.workers.values() if not worker.outstanding and not worker.suspect]
+    idle = [worker for worker in staying(state) if not worker.outstanding and not worker.suspect]
     if state.stopping or not idle:
         return
     for session in state.sessions.values():

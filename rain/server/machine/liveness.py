@@ -6,6 +6,7 @@ from rain.core.liveness import CLIENT_DEAD_AFTER_S, DEAD_AFTER_S, HEARTBEAT_S, S
 from rain.protocol.client import ServerAlive
 from rain.protocol.worker import ServerPing
 from rain.server.machine.client_events import client_lost, end_session
+from rain.server.machine.drain import advance_drains
 from rain.server.machine.effects import DropClient, DropWorker
 from rain.server.machine.state import ServerState
 from rain.server.machine.worker_events import worker_left
@@ -15,6 +16,7 @@ def tick(state: ServerState) -> None:
     """What is due at this time."""
     _workers(state)
     _clients(state)
+    advance_drains(state)
     for session in list(state.sessions.values()):
         if session.orphaned_s is not None and state.now - session.orphaned_s >= (session.ttl_s or 0.0):
             end_session(state, session.number)

@@ -7,15 +7,19 @@ from typing import assert_never
 
 from rain.core.errors import ProtocolViolation
 from rain.protocol.client import (
+    AttachSession,
     CancelTasks,
     ClientAlive,
     CloseSession,
+    DrainWorker,
+    FindTasks,
     FromClient,
     Locate,
     OpenSession,
     QueryObjects,
     QueryServer,
     QueryTasks,
+    QueryWhy,
     ServerInfo,
     Shutdown,
     Submit,
@@ -24,9 +28,12 @@ from rain.protocol.client import (
     Upload,
     Wait,
 )
+from rain.protocol.shown import Impossible
 from rain.protocol.worker import Done, Failed, Fetched, FromWorker, Unavailable, WorkerPong
 from rain.server.machine import client_events as client
 from rain.server.machine import worker_events as worker
+from rain.server.machine.attach import attach_session
+from rain.server.machine.drain import drain_worker
 from rain.server.machine.effects import DropClient, DropWorker, Effect
 from rain.server.machine.events import (
     ClientJoined,
@@ -42,24 +49,32 @@ from rain.server.machine.finish import tasks_done
 from rain.server.machine.liveness import tick
 from rain.server.machine.scheduler import plan
 from rain.server.machine.settle import settle
-from rain.server.machine.snapshot import Impossible, impossible_tasks, server_info
+from rain.server.machine.snapshot import impossible_tasks, server_info
 from rain.server.machine.state import ConnectedClient, ServerState, Worker
 from rain.server.machine.tables import STASHED
 from rain.server.machine.unrunnable import tell_unrunnable
+from rain.server.machine.why import query_why
 
 
 class ServerMachine:
     """Decides what a cluster does.
 
     `seed` decides where choices are otherwise equal. `epoch_offset_s` plus the machine's time is seconds since the
-    epoch. The time that is passed in must be above zero and never go back. `version`, `host` and `pid` are what
+    epoch. The time that is passed in must be above zero and never go back. `version`, `host`, `pid` and `log` are what
     `server_info` says of the server.
     """
 
     def __init__(
-        self, seed: int, *, version: str = "", host: str = "", pid: int = 0, epoch_offset_s: float = 0.0
+        self,
+        seed: int,
+        *,
+        version: str = "",
+        host: str = "",
+        pid: int = 0,
+        log: str = "",
+        epoch_offset_s: float = 0.0,
     ) -> None:
-        self.state = ServerState(seed=seed, version=version, host=host, pid=pid, epoch_offset_s=epoch_offset_s)
+        self.state = ServerState(seed=seed, version=version, host=host, pid=pid, log=log, epoch_offset_s=epoch_offset_s)
 
     def handle(self, events: Sequence[Event], now: float) -> list[Effect]:
         """Takes what happened, in order, then plans once; returns what is to be done, in order."""
@@ -159,7 +174,17 @@ class ServerMachine:
     def _client_asked_rarely(
         self,
         asker: ConnectedClient,
-        message: Unwait | QueryTasks | QueryObjects | CancelTasks | QueryServer | Shutdown | ClientAlive,
+        message: Unwait
+        | QueryTasks
+        | QueryObjects
+        | CancelTasks
+        | QueryServer
+        | QueryWhy
+        | DrainWorker
+        | Shutdown
+        | ClientAlive
+        | AttachSession
+        | FindTasks,
     ) -> None:
         state = self.state
         match message:
@@ -175,8 +200,16 @@ class ServerMachine:
                 client.cancel_tasks(state, asker, message)
             case QueryServer():
                 client.query_server(state, asker, message)
+            case QueryWhy():
+                query_why(state, asker, message)
+            case DrainWorker():
+                drain_worker(state, asker, message)
             case Shutdown():
                 client.shutdown(state, asker, message)
+            case AttachSession():
+                attach_session(state, asker, message)
+            case FindTasks():
+                client.find_named(state, asker, message)
             case _:
                 assert_never(message)
 

@@ -18,6 +18,11 @@ LONG_TASK_US = 2_000_000.0
 MAX_AHEAD_BYTES = 16 << 20
 
 
+def staying(state: ServerState) -> list[Worker]:
+    """The workers that may be given tasks and data: all but those that are to leave."""
+    return [worker for worker in state.workers.values() if worker.drain is None]
+
+
 def slots_of(state: ServerState, worker: Worker, resource_class: int) -> int:
     """How many tasks of this class run on the worker at once."""
     found = worker.slots.get(resource_class)

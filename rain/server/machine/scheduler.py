@@ -15,7 +15,7 @@ from rain.protocol.client import MAX_INLINE_CONSTANT
 from rain.server.machine.compose import compose
 from rain.server.machine.lookahead import follow, remember
 from rain.server.machine.ready import ReadyQueue
-from rain.server.machine.rooms import depth, idle_slots, slots_of
+from rain.server.machine.rooms import depth, idle_slots, slots_of, staying
 from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import STASHED
 
@@ -34,7 +34,7 @@ def plan(state: ServerState) -> None:
     """Assigns what can be assigned, and orders the messages that say so."""
     if state.stopping:
         return
-    workers = [worker for worker in state.workers.values() if not worker.suspect]
+    workers = [worker for worker in staying(state) if not worker.suspect]
     if not workers:
         return
     batches: dict[tuple[int, int], array[int]] = {}

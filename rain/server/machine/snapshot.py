@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from array import array
 
-import msgspec
-
 from rain.core.failure import Cause
 from rain.core.ids import NONE
-from rain.core.resources import Request
-from rain.protocol.client import (
-    TASK_STATE_NAMES,
-    ObjectInfo,
-    ObjectNews,
-    ServerInfo,
-    SessionInfo,
-    TaskInfo,
-    TaskNews,
-    WorkerInfo,
-)
-from rain.server.machine.rooms import slots_of
+from rain.core.note import TaskNote
+from rain.protocol.client import ObjectNews, ServerInfo, TaskNews
+from rain.protocol.shown import TASK_STATE_NAMES, Impossible, ObjectInfo, SessionInfo, TaskInfo, WorkerInfo
+from rain.server.machine.attachments import note_of, notes_of
+from rain.server.machine.rooms import slots_of, staying
 from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES, WAITING
 from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE
@@ -30,18 +21,11 @@ _CANCELLED = TASK_STATE_NAMES.index("cancelled")
 #: Stages to states as numbers, by `bytes.translate`.
 _STAGE_STATES = bytes(map(TASK_STATE_NAMES.index, STAGE_NAMES)).ljust(256)
 
+#: Characters of its task's debug lines that are shown of an object.
+MAX_OBJECT_DEBUG = 4 << 10
+
 #: Lists of ids in `WorkerInfo` hold at most so many.
 MAX_LISTED = 10_000
-
-
-class Impossible(msgspec.Struct, frozen=True):
-    """Ready tasks that no present worker could ever run."""
-
-    session: int
-    #: The first of them.
-    task: int
-    n_tasks: int
-    needed: Request
 
 
 def impossible_tasks(state: ServerState) -> tuple[Impossible, ...]:
@@ -51,10 +35,11 @@ def impossible_tasks(state: ServerState) -> tuple[Impossible, ...]:
         for queue in session.ready.queues():
             queue.drop_stale(session.tasks.stage)
             first = queue.peek()
-            if first is None or any(slots_of(state, worker, queue.resource_class) for worker in state.workers.values()):
+            if first is None or any(slots_of(state, worker, queue.resource_class) for worker in staying(state)):
                 continue
             needed = state.classes.requests[queue.resource_class]
-            found.append(Impossible(session.number, first, len(queue), needed))
+            n_ready = sum(session.tasks.stage.count(READY, run.start, run.stop) for run in queue.runs())
+            found.append(Impossible(session.number, first, n_ready, needed))
     return tuple(found)
 
 
@@ -73,11 +58,22 @@ def server_info(state: ServerState, request: int = 0) -> ServerInfo:
             tasks=tuple(tasks[worker.number]),
             objects=tuple(objects[worker.number]),
             suspect=worker.suspect,
+            log=worker.log,
+            draining=worker.drain is not None,
         )
         for worker in state.workers.values()
     )
     sessions = tuple(session_info(session) for session in state.sessions.values())
-    return ServerInfo(request, state.version, workers, sessions, state.host, state.pid)
+    return ServerInfo(
+        request=request,
+        version=state.version,
+        workers=workers,
+        sessions=sessions,
+        host=state.host,
+        pid=state.pid,
+        impossible=impossible_tasks(state),
+        log=state.log,
+    )
 
 
 def session_info(session: ServerSession) -> SessionInfo:
@@ -88,6 +84,7 @@ def session_info(session: ServerSession) -> SessionInfo:
         state="open" if session.failed_reason is None else "failed",
         tasks=task_counts(session),
         n_objects=len(session.objects),
+        impossible=session.unrunnable_reason,
     )
 
 
@@ -124,7 +121,10 @@ def _at_workers(state: ServerState) -> tuple[dict[int, list[tuple[int, int]]], d
 
 def task_news(state: ServerState, session: ServerSession, request: int, tasks: array[int]) -> TaskNews:
     """The present state of these tasks."""
-    return TaskNews(request, tuple(_task_info(state, session, task) for task in tasks))
+    notes = notes_of(session, tasks)
+    return TaskNews(
+        request, tuple(_task_info(state, session, task, note) for task, note in zip(tasks, notes, strict=True))
+    )
 
 
 def task_states(session: ServerSession, request: int, tasks: array[int]) -> TaskNews:
@@ -138,7 +138,7 @@ def task_states(session: ServerSession, request: int, tasks: array[int]) -> Task
     return TaskNews(request, states=memoryview(states))
 
 
-def _task_info(state: ServerState, session: ServerSession, task: int) -> TaskInfo:
+def _task_info(state: ServerState, session: ServerSession, task: int, note: TaskNote | None) -> TaskInfo:
     table = session.tasks
     stage = table.stage[task]
     finished = stage == FINISHED
@@ -153,6 +153,7 @@ def _task_info(state: ServerState, session: ServerSession, task: int) -> TaskInf
         duration_us=duration_us,
         start_time=start_time,
         failure=failure_of(session, task).failure if stage > FINISHED else None,
+        note=note,
     )
 
 
@@ -163,9 +164,22 @@ def object_news(session: ServerSession, request: int, objects: array[int]) -> Ob
 
 def _object_info(session: ServerSession, obj: int) -> ObjectInfo:
     objects, tasks = session.objects, session.tasks
-    if objects.flags[obj] & AVAILABLE:
-        return ObjectInfo("finished", objects.size[obj], content_type_of(session, obj))
     producer = objects.producer[obj]
-    if producer != NONE and tasks.stage[producer] != FINISHED:
-        return ObjectInfo("unfinished", None, content_type_of(session, obj))
-    return ObjectInfo("removed", None, content_type_of(session, obj))
+    note = None if producer == NONE else note_of(session, producer)
+    size, error = None, None
+    if objects.flags[obj] & AVAILABLE:
+        state, size = "finished", objects.size[obj]
+    elif producer != NONE and tasks.stage[producer] != FINISHED:
+        state = "unfinished"
+        if tasks.stage[producer] > FINISHED:
+            error = failure_of(session, producer).failure.message
+    else:
+        state = "removed"
+    return ObjectInfo(
+        state=state,
+        size=size,
+        content_type=content_type_of(session, obj),
+        user=session.attached.object_infos.get(obj, b""),
+        error=error,
+        debug="" if note is None else note.debug[:MAX_OBJECT_DEBUG],
+    )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from rain.core.failure import Failure
 from rain.core.resources import Offer, Request
 from rain.core.spec import TaskSpec
-from rain.protocol.client import Peer
+from rain.protocol.transfer import Peer
+from rain.server.machine.attachments import Attachments
 from rain.server.machine.outbox import Orders
 from rain.server.machine.ready import ReadyTasks
 from rain.server.machine.submit_parts import Part
@@ -67,6 +68,7 @@ class ServerSession:
     tasks: TaskTable = field(default_factory=TaskTable)
     objects: ObjectTable = field(default_factory=ObjectTable)
     ready: ReadyTasks = field(default_factory=ReadyTasks)
+    attached: Attachments = field(default_factory=Attachments)
     #: Tasks that became READY since the queues were filled last.
     newly_ready: list[int] = field(default_factory=list)
     #: Tasks in a stage before FINISHED.
@@ -103,6 +105,9 @@ class ServerSession:
     locates: list[PendingLocate] = field(default_factory=list)
     #: Resource classes of ready tasks that no present worker could ever run, as its client was told.
     unrunnable: tuple[int, ...] = ()
+    unrunnable_reason: str = ""
+    #: Since when tasks are ready while there is no worker at all; None: that is not so.
+    workerless_s: float | None = None
     #: Since when its client is away; None while it is there.
     orphaned_s: float | None = None
 
@@ -118,6 +123,16 @@ class ConnectedClient:
 
 
 @dataclass(slots=True)
+class Drain:
+    """A worker is to leave."""
+
+    #: Who is told when it has left: (client, request).
+    waiters: list[tuple[int, int]] = field(default_factory=list)
+    #: (session, object): the worker that is to copy it, and when it was told last.
+    copies: dict[tuple[int, int], tuple[int, float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Worker:
     """A connected worker."""
 
@@ -128,7 +143,10 @@ class Worker:
     peer: Peer
     heard_s: float
     asked_s: float
+    #: Its log file, on its host; empty where it writes none.
+    log: str = ""
     suspect: bool = False
+    drain: Drain | None = None
     #: Per resource class: how many fit at once.
     slots: dict[int, int] = field(default_factory=dict)
     #: Per resource class: tasks ASSIGNED to it; classes without any are not there.
@@ -174,6 +192,7 @@ class ServerState:
     #: Where the server runs.
     host: str = ""
     pid: int = 0
+    log: str = ""
     now: float = 0.0
     clients: dict[int, ConnectedClient] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)

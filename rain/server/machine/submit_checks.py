@@ -10,6 +10,7 @@ from operator import lt
 
 from rain.core.ids import object_name
 from rain.core.spec import TaskSpec
+from rain.server.machine.attachments import MAX_USERS_BYTES
 from rain.server.machine.stages import FINISHED
 from rain.server.machine.state import ServerSession
 from rain.server.machine.submit_parts import Part
@@ -41,6 +42,25 @@ def check_meaning(session: ServerSession, parts: list[Part]) -> None:
         _check_inputs(session, part, resent)
         n_tasks += part.n_tasks
         n_objects += part.n_objects
+    _check_users(session, parts, n_tasks, n_objects)
+
+
+def _check_users(session: ServerSession, parts: list[Part], n_tasks: int, n_objects: int) -> None:
+    """They may come with any part; they are of tasks and objects that the submit brings."""
+    n_bytes = session.attached.specs_bytes
+    for part in parts:
+        for users, first, stop in (
+            (part.task_users, len(session.tasks), n_tasks),
+            (part.object_users, len(session.objects), n_objects),
+        ):
+            if not all(first <= number < stop for number, _ in users):
+                raise SubmitRefused("the submit attaches something to a task or object that it does not bring")
+            n_bytes += sum(len(user) for _, user in users)
+    if n_bytes > MAX_USERS_BYTES:
+        raise SubmitRefused(
+            f"what is attached as `spec.user` has {n_bytes} bytes in all, {MAX_USERS_BYTES} are kept for a session: "
+            "make data objects of what is large"
+        )
 
 
 def _outputs(part: Part, outputs_of: list[int]) -> array[int]:

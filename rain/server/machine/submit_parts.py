@@ -37,6 +37,8 @@ class Part:
     constant_inline: array[int]
     constant_type: array[int]
     content_types: tuple[str | None, ...]
+    task_users: tuple[tuple[int, bytes], ...] = ()
+    object_users: tuple[tuple[int, bytes], ...] = ()
     #: The outputs of all tasks, task after task; filled in by the checks.
     outputs: array[int] = field(default_factory=lambda: array("I"))
 
@@ -83,4 +85,6 @@ def check_form(message: Submit) -> Part:
         constant_inline=inline,
         constant_type=types,
         content_types=message.content_types,
+        task_users=message.task_users,
+        object_users=message.object_users,
     )

@@ -16,6 +16,8 @@ from rain.server.machine.stages import FINISHED, WAITING
 FORGOTTEN = 1
 #: Flags of a task: a client waits for it by number.
 AWAITED = 2
+#: Flags of a task: it said something, and that was more than is kept for its session.
+NOTE_LEFT_OUT = 4
 
 #: Flags of an object: the client wants it.
 KEPT = 1
@@ -31,6 +33,7 @@ class TaskTable:
     """The tasks of one session."""
 
     __slots__ = (
+        "assigned_s",
         "attempt",
         "culprit",
         "duration_us",
@@ -50,7 +53,7 @@ class TaskTable:
     def __init__(self) -> None:
         #: A stage of `stages`, one byte each.
         self.stage = bytearray()
-        #: `FORGOTTEN` and `AWAITED`.
+        #: `FORGOTTEN`, `AWAITED` and `NOTE_LEFT_OUT`.
         self.flags = bytearray()
         #: Number of the spec.
         self.spec = array("I")
@@ -62,6 +65,8 @@ class TaskTable:
         self.missing = array("I")
         #: Who runs it (ASSIGNED) or ran its last attempt; NONE before the first.
         self.worker = array("I")
+        #: The machine's time, in whole seconds, at which it was given to its worker last.
+        self.assigned_s = array("I")
         #: Number of the present or next attempt, from 0; a report of another number is ignored.
         self.attempt = array("I")
         #: The failed task for whose sake it was CANCELLED; NONE otherwise.
@@ -99,6 +104,7 @@ class TaskTable:
         zeros = array("I", bytes(4 * n))
         nones = array("I", (NONE,)) * n
         self.missing += zeros
+        self.assigned_s += zeros
         self.attempt += zeros
         self.duration_us += zeros
         self.worker += nones

@@ -11,8 +11,9 @@ from array import array
 
 from rain.core.failure import Cause, Failure
 from rain.core.ids import NONE, SERVER, object_name, task_name
-from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES, Located, Peer, Progress, RequestFailed, WaitDone
+from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES, Located, Progress, RequestFailed, WaitDone
 from rain.protocol.columns import EMPTY, column
+from rain.protocol.transfer import Peer
 from rain.server.machine.effects import SendLocated
 from rain.server.machine.stages import FAILED, FINISHED
 from rain.server.machine.state import FailedTask, PendingLocate, PendingWait, ServerSession, ServerState
@@ -192,8 +193,16 @@ def _located(state: ServerState, session: ServerSession, locate: PendingLocate) 
         data=EMPTY,
         content_types=tuple(content_type_of(session, obj) for obj in locate.objects),
         peers=peers,
+        users=_users(session, locate.objects),
     )
     return SendLocated(locate.client, session.number, column(locate.objects), located)
+
+
+def _users(session: ServerSession, objects: array[int]) -> tuple[tuple[int, bytes], ...]:
+    infos = session.attached.object_infos
+    if not infos:
+        return ()
+    return tuple([(place, infos[obj]) for place, obj in enumerate(objects) if obj in infos])
 
 
 def content_type_of(session: ServerSession, obj: int) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from rain.core.ids import SERVER
-from rain.protocol.client import Peer
+from rain.protocol.client import Ack
 from rain.protocol.columns import check_below, unpack
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import Failed, Fetched, Unavailable
+from rain.server.machine.attachments import keep_note
 from rain.server.machine.events import WorkerJoined
 from rain.server.machine.failures import attempt_failed, input_unavailable
 from rain.server.machine.recovery import distrust, worker_lost
@@ -26,15 +28,20 @@ def worker_joined(state: ServerState, event: WorkerJoined) -> None:
         peer=Peer(event.worker, event.data_host, event.data_port, event.data_key),
         heard_s=state.now,
         asked_s=state.now,
+        log=event.log,
     )
 
 
 def worker_left(state: ServerState, number: int) -> None:
     """The worker is gone with its tasks and its data."""
-    if state.workers.pop(number, None) is None:
+    worker = state.workers.pop(number, None)
+    if worker is None:
         return
     state.outbox.worker_left(number)
     worker_lost(state, number)
+    for client, request in worker.drain.waiters if worker.drain is not None else ():
+        if client in state.clients:
+            state.outbox.tell_client(client, Ack(request))
 
 
 def attempt_ended_badly(state: ServerState, worker: Worker, message: Failed) -> None:
@@ -44,6 +51,7 @@ def attempt_ended_badly(state: ServerState, worker: Worker, message: Failed) -> 
         return
     state.touched.add(session.number)
     if _is_expected(session, worker, message.task, message.attempt):
+        keep_note(session, message.task, message.note)
         attempt_failed(state, session, message.task, worker.number, message.failure)
 
 

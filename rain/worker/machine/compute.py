@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from rain.core import resources
 from rain.core.errors import ProtocolViolation
 from rain.core.ids import object_name
@@ -31,7 +33,7 @@ def compute(state: State, message: Compute, outbox: TurnEffects) -> None:
     if message.source:
         _take_sources(state, session, message, outbox)
     lost: dict[int, int] = {}
-    for queued in rows:
+    for queued in rows.with_users() if rows.users else rows:
         _accept(state, session, queued, lost, outbox)
     if lost:
         give_back(session, lost, outbox)
@@ -52,6 +54,9 @@ class _Rows:
         self.args_sizes = unpack("I", message.args_size, "args_size", n_rows)
         self.args = message.args
         check_total(self.args_sizes, len(self.args), "args")
+        self.users = dict(message.task_users)
+        if self.users and not all(0 <= position < n_rows for position in self.users):
+            raise ProtocolViolation(f"task_users: a position is beyond the {n_rows} tasks of the message")
         unknown = set(self.specs) - session.specs.keys()
         if unknown:
             raise ProtocolViolation(f"s{session.number}: specs {sorted(unknown)} were never sent to this worker")
@@ -70,6 +75,12 @@ class _Rows:
                 inputs = tuple(self.inputs[inputs_at : inputs_at + n_inputs])
                 inputs_at += n_inputs
             yield QueuedTask(*row, args, inputs)
+
+    def with_users(self) -> Iterator[QueuedTask]:
+        """The tasks, each with what its author attached to it."""
+        for position, queued in enumerate(self):
+            user = self.users.get(position)
+            yield queued if user is None else replace(queued, user=user)
 
 
 def _learn_specs(state: State, session: HeldSession, specs: tuple[NumberedSpec, ...]) -> None:

@@ -19,9 +19,9 @@ from heapq import heappop
 from rain.core import resources
 from rain.core.resources import Offer
 from rain.worker.machine.effects import RunBatch
-from rain.worker.machine.executors import start_executors
+from rain.worker.machine.executors import kill, start_executors
 from rain.worker.machine.outbox import TurnEffects
-from rain.worker.machine.state import Batch, Executor, HeldTask, Lane, Stage, State
+from rain.worker.machine.state import Batch, Executor, HeldTask, Lane, RequestClass, Stage, State
 from rain.worker.machine.transitions import close_lane
 
 #: How much work a batch holds at most, as far as is known; one task may be longer.
@@ -43,22 +43,61 @@ def dispatch(state: State, now: float, outbox: TurnEffects) -> None:
         lane = min((lane for lane in state.lanes if lane not in blocked), key=lambda lane: lane.heap[0][0])
         request_class = lane.request_class
         fits = request_class.n_running < request_class.limit and resources.slots(free, request_class.request) > 0
-        if fits and state.idle:
-            _, executor = state.idle.popitem()
-            executor.holds = request_class
-            request_class.n_running += 1
-            state.free = resources.subtract(state.free, request_class.request)
+        executor: Executor | None = None
+        gpus: tuple[int, ...] = ()
+        if fits and request_class.request.gpus:
+            fits, executor, gpus = _idle_for_gpus(state, request_class.request.gpus)
+        elif fits and state.idle:
+            executor = next(reversed(state.idle.values()))
+        if executor is not None:
+            _hold(state, executor, request_class, gpus)
             free = resources.subtract(free, request_class.request)
         else:
             buffered = None if blocked else _executor_with_room(state, lane)
             if buffered is None:
                 blocked.add(lane)
                 free = _block(state, lane, fits=fits, free=free, now=now)
-                if fits:
+                if fits and state.idle:
+                    _replace_one(state, outbox)
+                elif fits:
                     _want_executors(state, lane, outbox)
                 continue
             executor = buffered
         outbox.order(_give_batch(state, lane, executor, now))
+
+
+def _idle_for_gpus(state: State, amount: int) -> tuple[bool, Executor | None, tuple[int, ...]]:
+    """Whether gpus of this amount are free, an idle executor that can use them, and which they are.
+
+    Libraries choose their gpus once in the life of a process, so one that had some is given no others.
+    """
+    gpus = state.gpus.choose(amount)
+    if gpus is None:
+        return False, None, ()
+    for executor in reversed(state.idle.values()):
+        bound = executor.bound_gpus
+        if bound and state.gpus.choose(amount, bound) == bound:
+            return True, executor, bound
+    unbound = next((executor for executor in reversed(state.idle.values()) if not executor.bound_gpus), None)
+    return True, unbound, () if unbound is None else gpus
+
+
+def _hold(state: State, executor: Executor, request_class: RequestClass, gpus: tuple[int, ...]) -> None:
+    """An idle executor takes the resources for one task of this class."""
+    del state.idle[executor.number]
+    executor.holds = request_class
+    request_class.n_running += 1
+    state.free = resources.subtract(state.free, request_class.request)
+    if gpus:
+        state.gpus.take(request_class.request.gpus, gpus)
+        executor.gpus = executor.bound_gpus = gpus
+
+
+def _replace_one(state: State, outbox: TurnEffects) -> None:
+    """The idle executors are all bound to other gpus than the free ones: one makes way for a fresh one."""
+    if state.n_starting or any(executor.stage is Stage.KILLED for executor in state.executors.values()):
+        return
+    kill(state, next(iter(state.idle.values())), outbox)
 
 
 def _block(state: State, lane: Lane, *, fits: bool, free: Offer, now: float) -> Offer:
@@ -123,7 +162,8 @@ def _give_batch(state: State, lane: Lane, executor: Executor, now: float) -> Run
             deadline=None if timeout_s is None else now + timeout_s,
         )
     )
-    return RunBatch(executor.number, lane.session, tuple(new_specs), tuple([task.queued for task in tasks]))
+    gpus = executor.gpus if state.gpus.free else None
+    return RunBatch(executor.number, lane.session, tuple(new_specs), tuple([task.queued for task in tasks]), gpus)
 
 
 def _take_batch(lane: Lane) -> list[HeldTask]:

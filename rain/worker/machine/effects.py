@@ -7,8 +7,8 @@ from array import array
 import msgspec
 
 from rain.core.spec import TaskSpec
-from rain.protocol.client import Peer
 from rain.protocol.columns import Column
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import Done, FromWorker
 
 
@@ -23,6 +23,8 @@ class QueuedTask(msgspec.Struct, frozen=True, array_like=True):
     args: Column
     #: Objects, repeats possible, in the order in which the task reads them.
     inputs: tuple[int, ...]
+    #: JSON of its `spec.user`; empty where there is none.
+    user: bytes = b""
 
 
 class RunBatch(msgspec.Struct, frozen=True):
@@ -32,6 +34,8 @@ class RunBatch(msgspec.Struct, frozen=True):
     session: int
     new_specs: tuple[tuple[int, TaskSpec], ...]
     tasks: tuple[QueuedTask, ...]
+    #: Those of each task while it runs; None where the worker offers none.
+    gpus: tuple[int, ...] | None = None
 
 
 class StartExecutor(msgspec.Struct, frozen=True):

@@ -62,8 +62,9 @@ class ExecutorEnded(msgspec.Struct, frozen=True):
     exit_code: int | None
     signal: int | None
     n_started: int
-    #: The end of what the process wrote to its standard error.
+    #: The ends of what the task that ran, or the process before its first, wrote.
     stderr: str = ""
+    stdout: str = ""
 
 
 Event = ExecutorReported | ServerSaid | InputsArrived | InputsUnavailable | ExecutorReady | ExecutorEnded | Tick

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rain.core import resources
 from rain.core.failure import Cause, Failure
-from rain.core.ids import task_name
+from rain.core.note import TaskNote
 from rain.protocol.worker import Failed
 from rain.worker.machine.effects import Complain, Exit, KillExecutor, StartExecutor
 from rain.worker.machine.events import ExecutorEnded, ExecutorReady
@@ -18,6 +18,9 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 #: A worker on which no executor lives for this long is of no use: it leaves, so that its tasks run elsewhere.
 GIVE_UP_AFTER_S = 60.0
+
+#: How much of standard error a failure carries; the note has more.
+STDERR_TAIL = 2 << 10
 
 #: Numbers and meanings as on Linux; others are printed as numbers only.
 _SIGNALS = {
@@ -91,6 +94,9 @@ def free_resources(state: State, executor: Executor) -> None:
     """The executor has no batch any more: what it held can be used."""
     if executor.holds is not None:
         state.free = resources.add(state.free, executor.holds.request)
+        if executor.gpus:
+            state.gpus.give_back(executor.holds.request.gpus, executor.gpus)
+            executor.gpus = ()
         executor.holds.n_running -= 1
         executor.holds = None
 
@@ -118,7 +124,7 @@ def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: TurnE
             number,
             task,
             outbox,
-            failure=_failure(number, task, executor, event) if runs_at_end and is_blamed else None,
+            ending=(_failure(task, executor, event), _note(event)) if runs_at_end and is_blamed else None,
             begun=index < n_begun,
         )
     if executor.stage is Stage.KILLED:
@@ -129,9 +135,15 @@ def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: TurnE
 
 
 def _task_left(
-    state: State, number: int, task: HeldTask, outbox: TurnEffects, *, failure: Failure | None, begun: bool
+    state: State,
+    number: int,
+    task: HeldTask,
+    outbox: TurnEffects,
+    *,
+    ending: tuple[Failure, TaskNote | None] | None,
+    begun: bool,
 ) -> None:
-    """One task of an executor that ended."""
+    """One task of an executor that ended; `ending`: how its attempt failed by that, None where it did not."""
     session = state.sessions.get(number)
     if session is None:
         for obj in outputs(task) if begun else ():
@@ -139,29 +151,36 @@ def _task_left(
         return
     if session.tasks.get(task.queued.task) is task:
         task.executor = None
-        if failure is None:
+        if ending is None:
             make_ready(state, task)
         else:
-            fail(session, task, failure, outbox)
+            failure, note = ending
+            fail(session, task, failure, outbox, note)
     if begun:
         discard_outputs(session, task, outbox)
 
 
-def fail(session: HeldSession, task: HeldTask, failure: Failure, outbox: TurnEffects) -> None:
+def fail(
+    session: HeldSession, task: HeldTask, failure: Failure, outbox: TurnEffects, note: TaskNote | None = None
+) -> None:
     """The attempt failed; tasks that wait for it stay until the server cancels them."""
     forget_task(session, task, outbox)
-    outbox.tell(Failed(session.number, task.queued.task, task.queued.attempt, failure))
+    outbox.tell(Failed(session.number, task.queued.task, task.queued.attempt, failure, note))
 
 
-def _failure(session: int, task: HeldTask, executor: Executor, event: ExecutorEnded) -> Failure:
-    name = task_name(session, task.queued.task)
+def _failure(task: HeldTask, executor: Executor, event: ExecutorEnded) -> Failure:
     if executor.timed_out:
         limit = task.spec.spec.timeout_s or 0.0
-        message = f"{name} ran longer than its limit of {limit:g} s and was stopped"
-        return Failure(cause=Cause.TASK, message=message, stderr=event.stderr)
-    return Failure(
-        cause=Cause.EXECUTOR, message=f"the process that ran {name} {_how_it_ended(event)}", stderr=event.stderr
-    )
+        message = f"it ran longer than its limit of {limit:g} s and was stopped"
+        return Failure(cause=Cause.TASK, message=message, stderr=event.stderr[-STDERR_TAIL:])
+    message = f"the process that ran it {_how_it_ended(event)}"
+    return Failure(cause=Cause.EXECUTOR, message=message, stderr=event.stderr[-STDERR_TAIL:])
+
+
+def _note(event: ExecutorEnded) -> TaskNote | None:
+    if not event.stdout and not event.stderr:
+        return None
+    return TaskNote(stdout=event.stdout, stderr=event.stderr)
 
 
 def _how_it_ended(event: ExecutorEnded) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from rain.core import resources
 from rain.core.errors import InvariantViolation
 from rain.core.ids import object_name, session_name, task_name
+from rain.worker.machine.gpus import GpuPool
 from rain.worker.machine.state import Executor, HeldSession, HeldTask, Stage, State
 from rain.worker.machine.transitions import outputs
 
@@ -39,6 +40,12 @@ def _check_resources(state: State) -> None:
     _require(free == state.free, f"free resources are {free}, the books say {state.free}")
     amounts = (free.cpus, free.gpus, free.memory_bytes, *(amount for _, amount in free.named))
     _require(min(amounts) >= 0, f"over-committed: {free} is left")
+    pool = GpuPool(state.offer.gpus)
+    for executor in state.executors.values():
+        if executor.gpus and executor.holds is not None:
+            pool.take(executor.holds.request.gpus, executor.gpus)
+    _require(pool.free == state.gpus.free, f"free gpus are {pool.free}, the books say {state.gpus.free}")
+    _require(not pool.free or min(pool.free) >= 0, f"a gpu is given twice: {pool.free} is left of each")
     for each in state.classes.values():
         _require(each.n_running == running[id(each)], f"{each.request}: {each.n_running} run by the books")
         _require(each.n_running <= each.limit, f"{each.request}: {each.n_running} run, at most {each.limit} may")
@@ -52,6 +59,8 @@ def _check_executor(state: State, executor: Executor) -> None:
     )
     _require(executor.stage is not Stage.STARTING or not executor.batches, f"{name} has a batch before it is ready")
     is_idle = executor.stage is Stage.READY and not executor.batches
+    asked = 0 if executor.holds is None else executor.holds.request.gpus
+    _require(bool(asked) == bool(executor.gpus), f"{name} has the gpus {executor.gpus}, asked for is {asked}")
     _require((executor.number in state.idle) == is_idle, f"{name} is idle: {is_idle}, the books differ")
     for batch in executor.batches:
         _require(bool(batch.tasks), f"{name} has a batch without tasks")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rain.core.failure import Cause, Failure
-from rain.core.ids import task_name
 from rain.protocol.executor import TaskDone, TaskFailed
 from rain.worker.machine.events import ExecutorReported, InputsArrived, InputsUnavailable
 from rain.worker.machine.executors import fail, free_resources
@@ -47,7 +46,7 @@ def executor_reported(state: State, event: ExecutorReported, outbox: TurnEffects
     for failed in event.failed:
         task = _take(executor, event.session, failed)
         if task is not None and session is not None and session.tasks.get(failed.task) is task:
-            fail(session, task, failed.failure, outbox)
+            fail(session, task, failed.failure, outbox, failed.note)
     _end_batches(state, executor)
 
 
@@ -138,10 +137,9 @@ def _discard_results(session: HeldSession | None, number: int, task: HeldTask, o
 
 
 def _wrong_number(session: HeldSession, task: HeldTask, done: TaskDone) -> Failure:
-    name = task_name(session.number, task.queued.task)
     return Failure(
         cause=Cause.EXECUTOR,
-        message=f"the process that ran {name} reported {len(done.outputs)} outputs, expected {task.spec.n_outputs}",
+        message=f"the process that ran it reported {len(done.outputs)} outputs, expected {task.spec.n_outputs}",
     )
 
 

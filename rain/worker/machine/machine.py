@@ -21,6 +21,7 @@ from rain.worker.machine.events import (
     ServerSaid,
 )
 from rain.worker.machine.executors import executor_ended, executor_ready, staff, stop_overdue
+from rain.worker.machine.gpus import GpuPool
 from rain.worker.machine.local_events import executor_reported, inputs_arrived, inputs_unavailable
 from rain.worker.machine.outbox import TurnEffects
 from rain.worker.machine.server_events import cancel, drop, end_session
@@ -32,7 +33,7 @@ class WorkerMachine:
 
     def __init__(self, offer: Offer, *, number: int) -> None:
         """A worker that offers these resources and was given this number by the server's `Welcome`."""
-        self.state = State(number=number, offer=offer, free=offer)
+        self.state = State(number=number, offer=offer, free=offer, gpus=GpuPool(offer.gpus))
 
     def start(self, now: float) -> list[Effect]:
         """Orders the first executors; called once, when the server has said welcome."""

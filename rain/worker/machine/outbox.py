@@ -5,10 +5,14 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
+from rain.core.note import TaskNote, note_bytes
 from rain.protocol.columns import column
 from rain.protocol.executor import TaskDone
 from rain.protocol.worker import MAX_INLINE_RESULT, Done, Fetched, FromWorker
 from rain.worker.machine.effects import Discard, Effect, Fetch, ReportDone, Tell
+
+#: A report with more than this in notes is closed, and another one begun.
+MAX_NOTES_BYTES = 8 << 20
 
 
 @dataclass(slots=True)
@@ -22,15 +26,23 @@ class Results:
     inline: array[int] = field(default_factory=lambda: array("B"))
     objects: array[int] = field(default_factory=lambda: array("I"))
     content_types: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[tuple[int, TaskNote]] = field(default_factory=list)
+    object_users: list[tuple[int, bytes]] = field(default_factory=list)
+    notes_bytes: int = 0
 
     def add(self, done: TaskDone, first_output: int) -> None:
         """One more task."""
+        if done.note is not None:
+            self.notes.append((len(self.task), done.note))
+            self.notes_bytes += note_bytes(done.note)
         self.task.append(done.task)
         self.attempt.append(done.attempt)
         self.duration_us.append(min(done.duration_us, 0xFFFFFFFF))
         for obj, output in enumerate(done.outputs, first_output):
             if output.content_type is not None:
                 self.content_types.append((len(self.size), output.content_type))
+            if output.user:
+                self.object_users.append((len(self.size), output.user))
             self.size.append(output.size)
             self.inline.append(output.size <= MAX_INLINE_RESULT)
             self.objects.append(obj)
@@ -45,6 +57,8 @@ class Results:
             size=column(self.size),
             inline=column(self.inline),
             content_types=tuple(self.content_types),
+            notes=tuple(self.notes),
+            object_users=tuple(self.object_users),
         )
         return ReportDone(done, self.objects, urgent)
 
@@ -77,6 +91,9 @@ class TurnEffects:
     def results(self, session: int) -> Results:
         """Where to add results of a session; valid until the next `tell`."""
         found = self._results.get(session)
+        if found is not None and found.notes_bytes > MAX_NOTES_BYTES:
+            self._flush_news(urgent=False)
+            found = None
         if found is None:
             found = self._results[session] = Results()
         return found

@@ -14,6 +14,7 @@ from rain.core import resources
 from rain.core.resources import UNIT, Offer, Request
 from rain.core.spec import TaskSpec
 from rain.worker.machine.effects import QueuedTask
+from rain.worker.machine.gpus import GpuPool
 
 #: Beyond one executor per cpu, fractional requests may have this many per cpu.
 MAX_EXECUTORS_PER_CPU = 4
@@ -127,6 +128,9 @@ class Executor:
     batches: deque[Batch] = field(default_factory=deque)
     #: The class whose request it holds, for one task; None exactly when it has no batch.
     holds: RequestClass | None = None
+    #: The gpus that it holds with that, and the first ones that it ever had: its process may never leave those.
+    gpus: tuple[int, ...] = ()
+    bound_gpus: tuple[int, ...] = ()
     #: Specs that it was told, by session.
     known: dict[int, set[int]] = field(default_factory=dict)
     #: Tasks reported since its start.
@@ -153,8 +157,9 @@ class State:
     #: The worker's own number, as the server gave it.
     number: int
     offer: Offer
-    #: What no batch holds.
+    #: What no batch holds, and where that is of the gpus.
     free: Offer
+    gpus: GpuPool
     #: When the server last said something.
     heard_at: float = 0.0
     exited: bool = False

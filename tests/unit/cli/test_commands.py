@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from rain.cli.main import VERBS, tree
 from rain.cli.run import cpus_of_workers
-from rain.cli.worker import apply_file
+from rain.cli.worker import apply_file, offered_cpus
 from rain.core.config import WorkerConfig
 from rain.core.errors import RainException
 from rain.deploy.capacity import detect_cpus
@@ -47,6 +47,15 @@ def test_workers_share_the_cpus_of_the_machine_evenly() -> None:
     assert sum(cpus_of_workers(True, cpus, False)) == cpus
     assert cpus_of_workers(True, (4, 4, 2), True) == [4, 4, 2]
     assert cpus_of_workers(True, 1, True) == [max(1, cpus - 1)]
+
+
+def test_cpus_that_are_left_free_leave_some_to_offer() -> None:
+    cpus = detect_cpus()
+    assert (offered_cpus(None), offered_cpus(3)) == (None, 3)
+    with pytest.raises(click.BadParameter, match=f"a worker here may use {cpus} cpus?, all but {cpus + 6} is none"):
+        offered_cpus(-cpus - 6)
+    with pytest.raises(click.BadParameter, match="is none: leave fewer free"):
+        offered_cpus(-cpus)
 
 
 def test_a_prefix_with_an_open_quote_is_refused() -> None:

@@ -290,9 +290,9 @@ REFUSALS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (add.map, TypeError, r"add\.map\(\) needs an iterable"),
     (lambda: add.map(3), RainException, r"expected an iterable with one value per task, found int; to give the same"),
     (lambda: add.map(blob("x")), RainException, r"expected an iterable .* found DataObject"),
-    (lambda: add.map([1, 2], [1]), RainException, r"iterable number 2 has only 1 elements, number 1 has more"),
-    (lambda: add.map([1], count()), RainException, r"iterable number 1 has only 1 elements, number 2 has more"),
-    (lambda: look.map(add.map([1]), [1, 2]), RainException, r"number 1 has only 1 elements"),
+    (lambda: add.map([1, 2], [1]), RainException, r"iterable number 2 ends after 1, number 1 goes on"),
+    (lambda: add.map([1], count()), RainException, r"iterable number 1 ends after 1, number 2 goes on"),
+    (lambda: look.map(add.map([1]), [1, 2]), RainException, r"number 1 ends after 1"),
     (lambda: look.map([1], [2], [3]), TypeError, "too many positional"),
     (lambda: look.map([1], c=2), TypeError, "unexpected keyword argument 'c'"),
     (lambda: look.map(b=2), TypeError, "needs an iterable"),
@@ -317,7 +317,7 @@ REFUSALS: list[tuple[Callable[[], object], type[Exception], str]] = [
 ]
 
 GIVEN_AN_ARRAY = {
-    r"number 1 has only 1 elements",
+    r"number 1 ends after 1",
     "have 2 outputs each",
     r"expected a data object .* found TaskArray: pass one",
 }

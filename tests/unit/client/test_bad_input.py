@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rain.client import Output, RainException, Session, blob, remote, tasks
+from rain.client import Input, Output, RainException, Session, blob, remote, tasks
 from rain.client.pending import Pending, check_timeout
 
 LONE_SURROGATE = "data-\udcff"
@@ -58,6 +58,27 @@ def test_a_loaded_file_is_one_object(session: Session, output: Any) -> None:
     with pytest.raises(RainException, match="the only output"):
         tasks.open("data", output)
     assert session.task_count == 0
+
+
+@pytest.mark.parametrize("client", [3, "localhost", []])
+def test_a_session_is_made_of_a_client_or_of_none(client: Any) -> None:
+    with pytest.raises(RainException, match=r"expected a client or None, found .*`client.new_session\(\)` opens"):
+        Session(client, 3)
+
+
+@pytest.mark.parametrize("wrong", [1, "yes", []])
+def test_what_inputs_are_told_is_true_or_false(wrong: Any) -> None:
+    with pytest.raises(RainException, match=r"Input\(load=…\): expected True, False or None, found"):
+        Input("a", load=wrong)
+    with pytest.raises(RainException, match=r"Input\(write=…\): expected True or False, found"):
+        Input("a", write=wrong)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "1 MiB", True])
+def test_a_size_hint_is_a_number_of_bytes(wrong: Any) -> None:
+    with pytest.raises(RainException, match=r"Output\(size_hint=…\): expected a number of bytes or None, found"):
+        Output("a", size_hint=wrong)
+    assert (Output("a", size_hint=0).size_hint, Output("a").size_hint) == (0, None)
 
 
 @pytest.mark.parametrize("gpus", [[], "", {}])

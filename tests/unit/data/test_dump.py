@@ -69,6 +69,15 @@ def test_references_arrive_wherever_they_stood():
     assert kwargs == {"more": {"x": [["input 1"]]}}
 
 
+def test_a_list_of_inputs_is_one_reference_however_long_it_is():
+    def is_run(value):
+        return (3, value.position) if isinstance(value, Placeholder) else None
+
+    data = dump_call(([Placeholder(1000), 1],), {}, is_run)
+    assert len(data) < 200
+    assert load_call(data, lambda position: position) == (([list(range(3, 1003)), 1],), {})
+
+
 def test_references_inside_own_classes_closures_and_generators_arrive():
     hidden = Placeholder(2)
     args, _ = arrived(Holder(hidden), lambda: hidden, (Placeholder(i) for i in range(2)))

@@ -9,6 +9,7 @@ import pytest
 
 from rain.core.errors import RainException
 from rain.data.instance import MAX_SHOWN_BYTES, DataInstance
+from rain.data.tree_archive import TreeArchive
 
 
 @pytest.fixture(params=["in memory", "in a file", "in a large file"])
@@ -24,6 +25,20 @@ def made(request, tmp_path):
         return DataInstance(path=path, content_type=content_type)
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [("s", r"text\.encode\(\)"), (bytearray(b"s"), r"bytes\(…\)"), (3, r"encode_value\(value, type\)")],
+)
+def test_it_is_made_of_bytes_alone(data, hint):
+    with pytest.raises(RainException, match=rf"expected bytes, found {type(data).__name__}: {hint}"):
+        DataInstance(data)
+
+
+def test_a_path_is_no_number():
+    with pytest.raises(RainException, match="expected the path of a file, found 3"):
+        DataInstance(path=3)
 
 
 def test_bytes_and_text_are_read(made):
@@ -129,3 +144,56 @@ def test_directories_are_told_apart():
 def test_it_is_made_of_bytes_or_of_a_file():
     with pytest.raises(RainException, match="either from data"):
         DataInstance()
+
+
+# ------------------------------------------------------------------------------------------ directories
+
+
+@pytest.fixture(params=["a folder", "a tar in memory", "a tar in a file"])
+def tree(request, tmp_path):
+    """The same directory in all its forms."""
+    root = tmp_path / "tree"
+    (root / "sub" / "empty").mkdir(parents=True)
+    (root / "file").write_bytes(b"content")
+    (root / "file").chmod(0o444)
+    if request.param == "a folder":
+        return DataInstance(path=root, content_type="dir")
+    data = TreeArchive(root).read(0, 1 << 20)
+    if request.param == "a tar in memory":
+        return DataInstance(data, content_type="dir")
+    (tmp_path / "tar").write_bytes(data)
+    return DataInstance(path=tmp_path / "tar", content_type="dir", temporary=True)
+
+
+def test_a_directory_is_a_folder_and_its_bytes_are_a_tar(tree, tmp_path):
+    assert tree.data_type == "directory"
+    assert (tree.path / "file").read_bytes() == b"content"
+    assert (tree.path / "sub" / "empty").is_dir()
+    assert len(tree.get_bytes()) == tree.size == len(tree)
+    assert tree == tree.get_bytes()
+    with tree.open() as file:
+        assert file.read() == tree.get_bytes()
+    assert tree.load() is tree
+    assert str(tree) == repr(tree)
+    assert pickle.loads(pickle.dumps(tree)) == tree
+
+
+def test_a_directory_is_written_as_a_folder_of_ones_own_and_linked_read_only(tree, tmp_path):
+    tree.write(tmp_path / "own")
+    assert (tmp_path / "own" / "file").stat().st_mode & 0o777 == 0o644
+    tree.link(tmp_path / "link")
+    assert (tmp_path / "link" / "file").stat().st_mode & 0o777 == 0o444
+    assert (tmp_path / "link" / "sub" / "empty").is_dir()
+    with pytest.raises(RainException, match="exists"):
+        tree.write(tmp_path / "own")
+
+
+def test_the_folder_that_a_tar_became_goes_with_the_instance(tmp_path):
+    (tmp_path / "empty").mkdir()
+    instance = DataInstance(TreeArchive(tmp_path / "empty").read(0, 1 << 20), content_type="dir")
+    path = instance.path
+    assert path.is_dir()
+    assert path == instance.path
+    del instance
+    gc.collect()
+    assert not path.parent.exists()

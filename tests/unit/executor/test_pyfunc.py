@@ -159,7 +159,7 @@ def test_notes_that_cannot_travel_fail_the_task_but_hide_no_other_failure(bench)
             raise ValueError("the real trouble")
         return b""
 
-    assert "takes what JSON can carry" in fail(bench, note, args=call_args(False)).message
+    assert "expected what JSON can carry" in fail(bench, note, args=call_args(False)).message
     assert fail(bench, note, args=call_args(True)).message == "ValueError: the real trouble"
 
 
@@ -333,8 +333,8 @@ def test_debug_lines_go_with_the_result_and_with_the_failure(bench):
 
     ended = bench.outcome(python_spec(talk))
     assert isinstance(ended, TaskDone)
-    assert ended.debug == "a 1\n{braces}"
-    assert json.loads(ended.user) == {"n": 3}
+    assert ended.note.debug == "a 1\n{braces}"
+    assert json.loads(ended.note.user) == {"n": 3}
 
     def talk_and_fail(ctx):
         ctx.debug("last words")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from array import array
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rain.core.errors import InvariantViolation
-from rain.protocol.client import Located, Peer
+from rain.protocol.client import Located
 from rain.protocol.columns import EMPTY, pack
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute
 from rain.server import completion
 from rain.server.completion import complete_compute, complete_located
@@ -122,3 +124,14 @@ def test_located_objects_travel_inside_the_answer_where_the_machine_says_so():
     completed = complete_located(stash, 1, pack("I", [3, 4, 5]), located)
     assert bytes(completed.data) == b"abcde"
     assert list(completed.inline) == [1, 0, 1]
+
+
+def test_what_users_attached_goes_with_the_tasks_and_inputs_it_is_of():
+    users = {"task_users": ((0, b"t0"), (2, b"t2")), "object_users": ((7, b"s7", b""), (8, b"", b"i8"))}
+    compute = msgspec.structs.replace(order([[7], [8], [7, 8]]), **users)
+    stash = stash_of([b"a" * 100] * 3)
+    assert (complete_compute(stash, compute)[0].task_users) == users["task_users"]
+    first, second, third = complete_compute(stash, compute, limit=1)
+    assert (first.task_users, first.object_users) == (((0, b"t0"),), ((7, b"s7", b""),))
+    assert (second.task_users, second.object_users) == ((), ((8, b"", b"i8"),))
+    assert (third.task_users, third.object_users) == (((0, b"t2"),), users["object_users"])

@@ -111,7 +111,6 @@ def test_an_empty_upload_is_complete_at_once(stash):
     ("chunk", "data", "complaint"),
     [
         (Upload(1, 4, 3, 10), b"abc", "chunk at 3, expected at 2"),
-        (Upload(1, 4, 0, 10), b"abc", "chunk at 0, expected at 2"),
         (Upload(1, 4, 2, 11), b"abc", "11 bytes, 10 were announced"),
         (Upload(1, 4, 2, 10), b"123456789", "chunk of 9 bytes at 2 of 10"),
         (Upload(1, 4, 2, 10), b"", "an empty chunk"),
@@ -123,6 +122,17 @@ def test_chunks_out_of_order_or_beyond_the_announced_size_are_a_violation(stash,
     stash.take_upload(CLIENT, Upload(1, 4, 0, 10), b"ab")
     with pytest.raises(ProtocolViolation, match=complaint):
         stash.take_upload(CLIENT, chunk, data)
+
+
+def test_an_upload_that_begins_again_replaces_what_came_of_it(stash, tmp_path):
+    upload(stash, 4, b"before")
+    stash.take_submit(CLIENT, submit(uploaded=[(4, 6, None)]))
+    stash.take_upload(CLIENT, Upload(1, 4, 0, 1000), b"ab")
+    assert stash.used() == (0, 1000)
+    stash.take_upload(CLIENT, Upload(1, 4, 0, 5), b"after")
+    assert stash.used() == (0, 5)
+    assert (tmp_path / "s1.o4").read_bytes() == b"after"
+    assert [path.name for path in tmp_path.iterdir()] == ["s1.o4"]
 
 
 def test_a_submit_cannot_name_what_was_not_uploaded_completely(stash):

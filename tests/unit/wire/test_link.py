@@ -75,17 +75,19 @@ def test_a_server_that_never_speaks_is_given_up_in_time() -> None:
         asyncio.run(connect("127.0.0.1", server.getsockname()[1], 0.1))
 
 
-def test_something_else_on_the_port_is_told_apart_or_named() -> None:
+@pytest.mark.parametrize("after_a_word", [False, True], ids=["by itself", "when it is asked"])
+def test_something_else_on_the_port_is_told_by_what_it_says(after_a_word: bool) -> None:
     def answer(server: sockets.socket) -> None:
-        for _ in range(2):
-            connection, _ = server.accept()
-            with connection:
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 4)
+        connection, _ = server.accept()
+        with connection:
+            if after_a_word:
+                connection.recv(100)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
     with sockets.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=answer, args=(server,))
         thread.start()
-        with pytest.raises(RainException, match=r"something else than Rain|no Rain server"):
+        with pytest.raises(RainException, match=r"is no Rain server, it says 'HTTP/1.1 400 Bad Request'"):
             asyncio.run(connect("127.0.0.1", server.getsockname()[1]))
         thread.join()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from rain.protocol.client import Peer
 from rain.protocol.codec import encode
 from rain.protocol.transfer import (
     MAX_PARCEL_OBJECT,
@@ -20,6 +20,7 @@ from rain.protocol.transfer import (
     Get,
     GetRange,
     Parcel,
+    Peer,
     from_holder_decoder,
     to_holder_decoder,
 )
@@ -189,6 +190,39 @@ def test_several_large_objects_and_small_ones_arrive_in_the_order_asked(tmp_path
             sizes[5], 5, sizes[4], sizes[3], None, sizes[2], sizes[1], sizes[0], sizes[5]
         ]  # fmt: skip
         assert all((w.inbox / f"s1.o{obj}").read_bytes() == bytes([obj]) * size for obj, size in enumerate(sizes))
+
+    run(scenario, tmp_path)
+
+
+class Worked:
+    """Bytes that are worked out in a thread, once they may be."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.may = threading.Event()
+        self.threads: set[int] = set()
+
+    def read(self, offset: int, length: int) -> bytes | None:
+        assert self.may.wait(10)
+        self.threads.add(threading.get_ident())
+        return self.data[offset : offset + length] or None
+
+
+def test_what_is_worked_out_is_read_in_threads_and_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    async def scenario(w: World) -> None:
+        large, small, gone = Worked(LARGE), Worked(b"small"), Worked(b"")
+        w.stored[1, 1] = Stored(len(LARGE), "dir", large)
+        w.stored[1, 2] = Stored(5, "dir", small)
+        w.stored[1, 3] = Stored(len(LARGE), "dir", gone)
+        w.put(4, b"at once")
+        slow = asyncio.create_task(w.fetcher.get(1, 1, [1, 2, 3]))
+        assert await w.fetcher.get(1, 1, [4]) == [Stored(7, None, b"at once")]
+        for each in (large, small, gone):
+            each.may.set()
+        path = w.inbox / "s1.o1"
+        assert await slow == [Stored(len(LARGE), "dir", path), Stored(5, "dir", b"small"), None]
+        assert path.read_bytes() == LARGE
+        assert threading.get_ident() not in large.threads | small.threads
 
     run(scenario, tmp_path)
 

@@ -183,7 +183,7 @@ def test_a_forkserver_that_is_killed_takes_its_executors_and_their_programs_alon
         bench.executors.send(0, shell(f"setsid sleep 600 & echo > {begun}; sleep 600"))
         await asyncio.to_thread(begun.read_text)
         left = bench.descendants()
-        assert len(left) >= 5, "two executors, a shell and two programs"
+        assert len(left) >= 4, "two executors, a shell and a program; it may not have started the second yet"
         os.kill(bench.forkserver.pid, signal.SIGKILL)
         ending = await bench.heard.until("ended", 0)
         assert (ending.exit_code, ending.signal, ending.n_started) == (None, signal.SIGKILL, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from rain.core.errors import RainException
 from rain.wire.process_time import process_start_time
-from rain.worker.folders import OWNER_FILE, Owner, make_folders, remove_tree, sweep
+from rain.worker.folders import OWNER_FILE, Owner, make_folders, remove_folder, sweep
 
 
 def owned_by(root: Path, pid: int, start_time: float) -> Path:
@@ -71,7 +71,7 @@ def test_write_protected_folders_are_removed_and_links_out_are_not_followed(tmp_
     (root / "locked" / "file").write_text("x")
     (root / "locked").chmod(0o500)
     (root / "link").symlink_to(outside)
-    remove_tree(root)
+    remove_folder(root)
     assert not root.exists()
     assert outside.stat().st_mode & 0o777 == 0o500
 

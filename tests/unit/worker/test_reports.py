@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rain.core.errors import InvariantViolation
+from rain.core.note import TaskNote
 from rain.protocol.columns import pack
 from rain.protocol.worker import Done, FromWorker, WorkerPong, from_worker_decoder
 from rain.worker.machine.effects import ReportDone
@@ -79,6 +81,33 @@ def test_held_reports_of_a_session_are_joined_into_one(tmp_path: Path) -> None:
         assert bytes(done.inline) == b"\1\0\1"
         assert bytes(done.data) == b"abcde"
         assert done.content_types == ((2, "text"),)
+
+    run(scenario, tmp_path)
+
+
+def test_joined_reports_say_of_which_task_and_output_their_notes_are(tmp_path: Path) -> None:
+    def noted(task: int, obj: int, *, urgent: bool) -> ReportDone:
+        plain = order(1, task, obj, size=9999, urgent=urgent)
+        note = TaskNote(stdout=f"task {task}")
+        return replace(plain, done=replace(plain.done, notes=((0, note),), object_users=((0, b"%d" % obj),)))
+
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
+        reports.report(order(1, 4, 5, size=9999, urgent=False))
+        reports.report(noted(6, 7, urgent=False))
+        reports.report(noted(8, 9, urgent=True))
+        [done] = sent
+        assert isinstance(done, Done)
+        assert [(place, note.stdout) for place, note in done.notes] == [(1, "task 6"), (2, "task 8")]
+        assert done.object_users == ((1, b"7"), (2, b"9"))
+
+    run(scenario, tmp_path)
+
+
+def test_large_notes_are_not_held(tmp_path: Path) -> None:
+    def scenario(reports: Reports, store: ObjectStore, sent: list[FromWorker]) -> None:
+        plain = order(1, 4, 5, size=9999, urgent=False)
+        reports.report(replace(plain, done=replace(plain.done, notes=((0, TaskNote(debug="x" * HOLD_BYTES)),))))
+        assert len(sent) == 1
 
     run(scenario, tmp_path)
 

@@ -14,9 +14,9 @@ import pytest
 from rain.core.failure import Cause, Failure
 from rain.core.liveness import Tick
 from rain.core.spec import TaskSpec
-from rain.protocol.client import Peer
 from rain.protocol.columns import EMPTY, pack
 from rain.protocol.executor import ForgetSession, Produced, Report, Run, TaskDone, TaskFailed, ToExecutor
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import (
     Compute,
     Done,

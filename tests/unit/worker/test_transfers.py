@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rain.protocol.client import Peer
+from rain.protocol.transfer import Peer
 from rain.wire.holder import Stored
 from rain.worker.machine.effects import Fetch
 from rain.worker.machine.events import Event, InputsArrived, InputsUnavailable

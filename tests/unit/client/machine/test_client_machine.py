@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from rain.client.machine.effects import MarkSessionFailed, OpenWindow, Resolve, SendToServer, Trouble
+from rain.client.machine.effects import MarkSessionFailed, OpenWindow, Resolve, SendToServer, Trouble, trouble_of
 from rain.client.machine.events import MessageHeard, Request, Requested, RequestGivenUp, ServerWentAway, SubmitBegan
 from rain.client.machine.machine import ClientMachine
 from rain.client.machine.window import MAX_UNFINISHED_BYTES, MAX_UNFINISHED_TASKS, SubmitWindow
 from rain.core.failure import Cause, Failure
 from rain.protocol.client import (
     Ack,
+    AttachSession,
     CloseSession,
     Locate,
     OpenSession,
@@ -16,6 +17,7 @@ from rain.protocol.client import (
     QueryServer,
     RequestFailed,
     ServerAlive,
+    SessionAttached,
     SessionFailed,
     SessionOpened,
     Unwait,
@@ -150,3 +152,36 @@ def test_the_window_counts_bytes_until_their_submit_is_done() -> None:
     window.done(3)
     window.done(100)
     assert window.is_open
+
+
+def test_an_attached_session_goes_on_with_the_window_of_the_client_before() -> None:
+    machine = ClientMachine()
+    ask(machine, AttachSession(1, "long"))
+    n_tasks = MAX_UNFINISHED_TASKS + 10
+    attached = SessionAttached(
+        request=1,
+        session=SESSION,
+        name="long",
+        fail_fast=True,
+        specs=(),
+        spec=memoryview(bytes(4 * n_tasks)),
+        flags=memoryview(b""),
+        done=5,
+    )
+    assert hear(machine, attached) == [Resolve(1, attached)]
+    assert machine.handle(SubmitBegan(2, SESSION, 1, 0)) == []
+    assert hear(machine, Progress(SESSION, 10, n_tasks - 10)) == [OpenWindow(2)]
+    assert nothing_waits(machine)
+
+
+def test_a_failed_session_that_is_attached_refuses_to_be_waited_for() -> None:
+    machine = ClientMachine()
+    ask(machine, AttachSession(1, "long"))
+    failed = SessionFailed(SESSION, "boom", 0, 0, 1, FAILURE)
+    empty = memoryview(b"")
+    attached = SessionAttached(
+        request=1, session=SESSION, name="x", fail_fast=True, specs=(), spec=empty, flags=empty, done=1, failed=failed
+    )
+    hear(machine, attached)
+    assert machine.handle(Requested(Wait(2, SESSION))) == [Resolve(2, trouble_of(failed))]
+    assert nothing_waits(machine)

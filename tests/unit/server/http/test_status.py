@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rain.core.resources import UNIT, Offer
-from rain.protocol.client import ServerInfo, SessionInfo, WorkerInfo
+from rain.core.resources import UNIT, Offer, Request
+from rain.protocol.client import ServerInfo
+from rain.protocol.shown import Impossible, SessionInfo, WorkerInfo
 from rain.server.http.status import server_status
 
 
@@ -30,3 +31,11 @@ def test_status_tells_workers_sessions_and_counts_of_tasks():
 def test_a_server_with_nothing_to_do_says_so():
     status = server_status(ServerInfo(0, "0.1.0", (), ()), pid=1, address="", uptime_s=0, stash_bytes=(0, 0), faults=0)
     assert (status.workers, status.sessions, status.tasks) == ([], [], {})
+
+
+def test_status_tells_which_tasks_no_worker_can_run():
+    needed = Request(cpus=64 * UNIT, named=(("license", UNIT),))
+    info = ServerInfo(0, "0.1.0", (), (), impossible=(Impossible(3, 17, 5, needed),))
+    [shown] = server_status(info, pid=1, address="", uptime_s=0, stash_bytes=(0, 0), faults=0).impossible
+    assert (shown.session, shown.first_task, shown.tasks) == ("s3", "s3.t17", 5)
+    assert (shown.cpus, shown.gpus, shown.resources) == (64.0, 0.0, {"license": 1.0})

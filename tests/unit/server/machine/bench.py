@@ -20,6 +20,7 @@ from rain.protocol.client import (
     Ack,
     CancelTasks,
     CloseSession,
+    DrainWorker,
     FromClient,
     Locate,
     OpenSession,
@@ -238,6 +239,11 @@ class Bench:
     def cancels(self, *tasks: int) -> int:
         request = self._request()
         self.client_says(CancelTasks(request, 1, pack("I", tasks)))
+        return request
+
+    def drains(self, worker: int) -> int:
+        request = self._request()
+        self.client_says(DrainWorker(request, worker, True))
         return request
 
     def closes(self) -> int:

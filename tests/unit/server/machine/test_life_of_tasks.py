@@ -255,10 +255,28 @@ def test_without_a_worker_tasks_stay_ready() -> None:
     bench = Bench()
     bench.tasks(3)
     bench.submit()
-    bench.expect("s1 lacks a worker")
+    bench.expect_nothing()
     assert bench.stages() == [READY] * 3
+    bench.time_passes(1)
+    bench.expect("s1 lacks a worker")
+    assert "no worker is connected" in bench.machine.server_info().sessions[0].impossible
     bench.worker_joins(cpus=4)
     bench.expect("w1 computes t0 t1 t2", "s1 lacks no worker")
+    assert not bench.machine.server_info().sessions[0].impossible
+
+
+def test_a_first_worker_that_joins_soon_was_never_lacking() -> None:
+    bench = Bench()
+    bench.tasks(1)
+    bench.submit()
+    bench.time_passes(0.5)
+    worker = bench.worker_joins()
+    bench.expect("w1 computes t0")
+    bench.worker_leaves(worker)
+    bench.time_passes(0.9)
+    bench.expect_nothing()
+    bench.time_passes(0.1)
+    bench.expect("s1 lacks a worker")
 
 
 def test_a_request_that_no_worker_can_meet_is_reported_and_runs_when_one_joins() -> None:

@@ -15,9 +15,22 @@ import pytest
 
 from rain.core.failure import Cause, Failure
 from rain.protocol.columns import pack
-from rain.protocol.worker import Cancel, Compute, Done, Drop, EndSession, Failed, Fetched, FromWorker, Unavailable
+from rain.protocol.worker import (
+    Cancel,
+    Compute,
+    Done,
+    Drop,
+    EndSession,
+    Failed,
+    Fetched,
+    FromWorker,
+    ServerPing,
+    Stop,
+    Unavailable,
+    WorkerPong,
+)
 from rain.server.machine.effects import DropWorker, SendCompute, SendLocated, TellClient, TellWorker
-from rain.server.machine.events import WorkerSaid
+from rain.server.machine.events import Tick, WorkerSaid
 from rain.server.machine.stages import FAILED, FINISHED
 from rain.server.machine.tables import AVAILABLE, KEPT
 from tests.unit.server.machine.bench import Bench, numbers, spec
@@ -56,6 +69,8 @@ class Machine:
                 for number, tried in zip(numbers("I", task), numbers("I", attempt), strict=True):
                     if number in self.jobs and self.jobs[number].attempt == tried:
                         del self.jobs[number]
+            case ServerPing():
+                self.outbox.append(WorkerPong())
             case EndSession():
                 self.store.clear()
                 self.jobs.clear()
@@ -137,6 +152,7 @@ class World:
         self.workers: dict[int, Machine] = {}
         self.p_fail = self.random.choice((0.0, 0.02))
         self.p_crash = self.random.choice((0.0, 0.01, 0.05))
+        self.p_drain = self.random.choice((0.0, 0.01, 0.05))
         self.answered: set[int] = set()
         self.asked: set[int] = set()
         self.kept: list[int] = []
@@ -144,7 +160,9 @@ class World:
     def route(self) -> None:
         """Hands the machine's orders to the workers."""
         for effect in self.bench.effects:
-            if isinstance(effect, SendCompute | TellWorker) and effect.worker in self.workers:
+            if isinstance(effect, TellWorker) and isinstance(effect.message, Stop):
+                del self.workers[effect.worker]
+            elif isinstance(effect, SendCompute | TellWorker) and effect.worker in self.workers:
                 self.workers[effect.worker].inbox.append(
                     effect.compute if isinstance(effect, SendCompute) else effect.message
                 )
@@ -209,15 +227,24 @@ class World:
             self.bench.worker_leaves(number)
         elif not quiet and (len(self.workers) < 3 and choose.random() < 0.1):
             self.joins()
+        elif not quiet and self.workers and choose.random() < self.p_drain:
+            self.asked.add(self.bench.drains(choose.choice(sorted(self.workers))))
+        elif self.is_anybody_drained() and choose.random() < 0.1:
+            self.bench.happens(Tick())
         elif not quiet and choose.random() < 0.08:
             self.client_acts()
         elif acts:
             act, worker = choose.choice(acts)
             self.acts(act, worker, quiet)
+        elif self.is_anybody_drained():
+            self.bench.happens(Tick())
         else:
             return False
         self.route()
         return True
+
+    def is_anybody_drained(self) -> bool:
+        return any(worker.drain is not None for worker in self.bench.machine.state.workers.values())
 
     def joins(self) -> None:
         number = self.bench.worker_joins(cpus=self.random.choice((1, 2, 4)))

@@ -19,6 +19,7 @@ from rain.protocol.client import (
     Unwait,
 )
 from rain.protocol.columns import EMPTY, pack
+from rain.protocol.shown import TASK_STATE_NAMES
 from rain.protocol.worker import Done, Failed, Fetched, Unavailable, WorkerPong
 from tests.unit.server.machine.bench import BOOM, Bench
 
@@ -79,10 +80,10 @@ def test_peers_are_asked_then_given_up() -> None:
     bench.expect("w1 is asked", "the client is told that the server lives")
     bench.client_says(ClientAlive())
     bench.time_passes(18.5)
-    bench.expect("w1 is dropped", "the client is told that the server lives", "s1 lacks a worker")
+    bench.expect("w1 is dropped", "the client is told that the server lives")
     assert list(bench.session.tasks.attempt) == [1]
     bench.time_passes(CLIENT_DEAD_AFTER_S - 20)
-    bench.expect("the client is told that the server lives")
+    bench.expect("the client is told that the server lives", "s1 lacks a worker")
     bench.time_passes(2)
     bench.expect("client 1 is dropped", "stash closes s1")
 
@@ -172,6 +173,23 @@ def test_tasks_objects_and_the_server_can_be_asked_about() -> None:
     (info,) = server.workers
     assert (info.n_tasks, info.n_objects, info.tasks, info.objects) == (1, 1, ((1, 1),), ((1, 0),))
     assert server.sessions[0].tasks == {"waiting": 0, "running": 1, "finished": 1, "failed": 0, "cancelled": 0}
+
+
+def test_states_of_many_tasks_come_as_a_column() -> None:
+    bench = Bench(fail_fast=False)
+    worker = bench.worker_joins(cpus=4)
+    bench.task(keep=True)
+    bench.task(0)
+    bench.task(keep=True)
+    bench.submit()
+    bench.fails(worker, 0)
+    bench.finishes(worker, 2)
+    bench.ignore()
+    bench.client_says(QueryTasks(1, 1, pack("I", [2, 1, 0, 2]), states_only=True))
+    news = bench.answer(TaskNews)
+    assert isinstance(news, TaskNews)
+    assert news.tasks == ()
+    assert [TASK_STATE_NAMES[state] for state in news.states] == ["finished", "failed", "failed", "finished"]
 
 
 @pytest.mark.parametrize("task", [-1, 1, 2**40])

@@ -12,9 +12,9 @@ from rain.core.failure import Cause, Failure
 from rain.core.liveness import Tick
 from rain.core.resources import UNIT, Offer, Request
 from rain.core.spec import OutputSpec, TaskSpec
-from rain.protocol.client import Peer
 from rain.protocol.columns import pack, unpack
 from rain.protocol.executor import Produced, TaskDone, TaskFailed
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import (
     Cancel,
     Compute,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rain.core.errors import ProtocolViolation
-from rain.protocol.client import Peer
 from rain.protocol.columns import pack
+from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute
 from rain.worker.machine.effects import LearnPeers, QueuedTask
 from tests.unit.worker.machine.bench import NUMBER, Bench, Given, Source, spec

@@ -49,7 +49,7 @@ def test_the_task_that_ran_when_its_process_died_fails_with_the_reason() -> None
     bench.ends(0, n_started=1, signal=11, stderr="Fatal Python error")
     failure = bench.tells_failed(3)
     assert failure.cause is Cause.EXECUTOR
-    assert failure.message == "the process that ran s1.t3 was killed by signal 11 (segmentation fault)"
+    assert failure.message == "the process that ran it was killed by signal 11 (segmentation fault)"
     assert failure.stderr == "Fatal Python error"
     bench.discards(3)
     bench.executors_start(1)
@@ -60,9 +60,9 @@ def test_an_exit_code_and_an_unknown_signal_are_told_as_numbers() -> None:
     bench = Bench(cpus=2)
     bench.computes(0, 1)
     bench.ends(1, n_started=1, exit_code=3)
-    assert bench.tells_failed(0).message == "the process that ran s1.t0 exited with code 3"
+    assert bench.tells_failed(0).message == "the process that ran it exited with code 3"
     bench.ends(0, n_started=1, signal=60)
-    assert bench.tells_failed(1).message == "the process that ran s1.t1 was killed by signal 60"
+    assert bench.tells_failed(1).message == "the process that ran it was killed by signal 60"
 
 
 def test_only_the_running_task_of_a_batch_fails() -> None:
@@ -118,7 +118,7 @@ def test_a_task_that_runs_longer_than_its_limit_is_killed_and_fails() -> None:
     bench.ends(0, n_started=1, signal=9)
     failure = bench.tells_failed(3)
     assert failure.cause is Cause.TASK
-    assert failure.message == "s1.t3 ran longer than its limit of 2.5 s and was stopped"
+    assert failure.message == "it ran longer than its limit of 2.5 s and was stopped"
     bench.discards(3)
     bench.executors_start(1)
     bench.nothing_else_happened()

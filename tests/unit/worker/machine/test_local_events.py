@@ -134,7 +134,7 @@ def test_a_wrong_number_of_outputs_is_a_failure() -> None:
     bench.computes(0)
     bench.runs(0, 0)
     bench.finishes(0, 0, n_outputs=2)
-    assert bench.tells_failed(0).message == "the process that ran s1.t0 reported 2 outputs, expected 1"
+    assert bench.tells_failed(0).message == "the process that ran it reported 2 outputs, expected 1"
     bench.discards(0)
     bench.nothing_else_happened()
 

@@ -1,0 +1,39 @@
+"""`rain drain`: a worker leaves, and nothing is lost."""
+
+from __future__ import annotations
+
+import socket
+
+import click
+
+from rain.cli.connect import choose
+from rain.cli.params import SERVER, Address
+from rain.deploy.ended import wait_ended
+
+#: How long the process of a worker may take to end after it left its server.
+END_LIMIT_S = 10.0
+
+
+@click.command("drain")
+@click.argument("worker")
+@click.argument("server", type=SERVER, required=False)
+@click.option("--no-wait", is_flag=True, help="Return at once; the worker leaves when it can.")
+def command(worker: str, server: Address | None, no_wait: bool) -> None:
+    """Have WORKER (such as w2) leave without loss; returns when it has left.
+
+    It gets no new tasks, finishes what it was given, and ends when what only it holds has been copied to others. Ctrl-C
+    ends the waiting only. SERVER may be left out where only one runs.
+    """
+    from rain.client import Client
+
+    chosen = choose(server)
+    with Client(chosen.host, chosen.port) as client:
+        here = socket.gethostname()
+        workers = client.get_server_info()["workers"]
+        pids = [each["pid"] for each in workers if each["worker_id"] == worker and each["host"] == here]
+        client.drain(worker, wait=not no_wait)
+    if no_wait:
+        click.echo(f"{worker} leaves when it can; `rain workers {chosen.address}` shows whether it has left")
+        return
+    wait_ended(pids, END_LIMIT_S)
+    click.echo(f"{worker} has left")

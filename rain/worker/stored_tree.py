@@ -1,0 +1,52 @@
+"""A directory object in the worker's store: a sealed folder, and the tar of it for those who fetch it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from rain.core.errors import RainException
+from rain.data.tree_archive import TreeArchive
+
+_log = logging.getLogger("rain.worker.stored_tree")
+
+
+class StoredTree:
+    """One folder, which may be several objects: a task passed its input on.
+
+    What costs a look at every file is done where the bytes are asked for, in the threads of the data endpoint.
+    """
+
+    __slots__ = ("_archive", "_lock", "_size", "is_spoilt", "n_names", "path", "state")
+
+    def __init__(self, path: Path, size: int, state: tuple[int, int]) -> None:
+        """`size`: bytes of the tar, as who made the folder found it. `state`: inode and time of the folder itself."""
+        self.path = path
+        self.state = state
+        #: Objects that are this folder.
+        self.n_names = 1
+        #: Somebody changed it: nobody may read it any more.
+        self.is_spoilt = False
+        self._size = size
+        self._archive: TreeArchive | None = None
+        self._lock = threading.Lock()
+
+    def read(self, offset: int, length: int) -> bytes | None:
+        """These bytes of the tar, None where the folder is not what it was. Any thread may ask."""
+        try:
+            return self._opened().read(offset, length)
+        except RainException as error:
+            # The next look at the store finds it lost, here and for the server.
+            self.is_spoilt = True
+            _log.warning("a directory object cannot be read: %s", error)
+            return None
+
+    def _opened(self) -> TreeArchive:
+        with self._lock:
+            if self._archive is None:
+                archive = TreeArchive(self.path)
+                if archive.size != self._size:
+                    raise RainException(f"{str(self.path)!r} has become {archive.size} bytes from {self._size}.")
+                self._archive = archive
+            return self._archive
