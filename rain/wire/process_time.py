@@ -7,8 +7,11 @@ from pathlib import Path
 
 import psutil
 
-#: After the command in /proc/PID/stat: the state first, the start time (clock ticks since the boot) twentieth.
-_STATE, _START = 0, 19
+#: After the command in /proc/PID/stat: the state first, flags seventh, the start time (clock ticks since the boot)
+#: twentieth.
+_STATE, _FLAGS, _START = 0, 6, 19
+#: PF_EXITING of the kernel: set before the files of a dying process are closed, so whoever sees a pipe end knows.
+_EXITING = 0x4
 
 
 def process_start_time(pid: int) -> float | None:
@@ -21,7 +24,7 @@ def process_start_time(pid: int) -> float | None:
     except (FileNotFoundError, ProcessLookupError):
         return None if Path("/proc/self/stat").exists() else _creation_time(pid)
     fields = stat[stat.rindex(b")") + 2 :].split()
-    if fields[_STATE] in (b"Z", b"X"):
+    if fields[_STATE] in (b"Z", b"X") or int(fields[_FLAGS]) & _EXITING:
         return None
     return int(fields[_START]) / os.sysconf("SC_CLK_TCK")
 
