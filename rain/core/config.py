@@ -25,7 +25,6 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "run"
     #: Folder for what clients upload; None: a fresh one below `<tmp>/rain-<uid>/`.
     workdir: str | None = None
-    state_dir: str | None = None
     #: Log file's folder; None: standard error.
     logdir: str | None = None
     #: Gets the line `ready` when clients are accepted.
