@@ -132,6 +132,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     attempt: int
     failure: Failure
     note: TaskNote | None = None
+    #: Microseconds of the task's own work; 0 where nobody could tell, since its process died.
+    duration_us: int = 0
 
 
 class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):

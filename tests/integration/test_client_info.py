@@ -214,3 +214,16 @@ def test_who_attaches_nothing_is_told_what_there_is(client: Client) -> None:
         client.attach("gone")
     with pytest.raises(RainException, match="expected the name of a session, found None"):
         client.attach(None)  # type: ignore[arg-type]
+
+
+def test_a_failed_task_tells_when_it_ran_and_how_long(client: Client) -> None:
+    began = time.time()
+    with client.new_session(fail_fast=False) as session:
+        task = tasks.execute("sleep 0.05; exit 3", shell=True)
+        session.submit()
+        with pytest.raises(TaskException, match="status 3"):
+            task.wait()
+        task.update()
+        assert task.info is not None
+        assert 0.05 <= task.info.duration < 5
+        assert began - 1 < task.info.start_time < time.time() + 1

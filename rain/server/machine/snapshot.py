@@ -141,10 +141,11 @@ def task_states(session: ServerSession, request: int, tasks: array[int]) -> Task
 def _task_info(state: ServerState, session: ServerSession, task: int, note: TaskNote | None) -> TaskInfo:
     table = session.tasks
     stage = table.stage[task]
-    finished = stage == FINISHED
-    duration_us = table.duration_us[task] if finished else None
+    # Nobody can tell how long a task ran whose process died.
+    timed = stage == FINISHED or (stage == FAILED and table.duration_us[task] > 0)
+    duration_us = table.duration_us[task] if timed else None
     start_time = None
-    if finished:
+    if timed:
         start_time = state.epoch_offset_s + table.ended_s[task] - table.duration_us[task] / 1e6
     return TaskInfo(
         state=STAGE_NAMES[stage],

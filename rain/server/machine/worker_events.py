@@ -52,6 +52,7 @@ def attempt_ended_badly(state: ServerState, worker: Worker, message: Failed) -> 
     state.touched.add(session.number)
     if _is_expected(session, worker, message.task, message.attempt):
         keep_note(session, message.task, message.note)
+        session.tasks.duration_us[message.task] = min(max(0, message.duration_us), 0xFFFFFFFF)
         attempt_failed(state, session, message.task, worker.number, message.failure)
 
 

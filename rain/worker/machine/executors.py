@@ -155,17 +155,24 @@ def _task_left(
             make_ready(state, task)
         else:
             failure, note = ending
-            fail(session, task, failure, outbox, note)
+            fail(session, task, failure, outbox, note=note)
     if begun:
         discard_outputs(session, task, outbox)
 
 
 def fail(
-    session: HeldSession, task: HeldTask, failure: Failure, outbox: TurnEffects, note: TaskNote | None = None
+    session: HeldSession,
+    task: HeldTask,
+    failure: Failure,
+    outbox: TurnEffects,
+    *,
+    note: TaskNote | None = None,
+    duration_us: int = 0,
 ) -> None:
     """The attempt failed; tasks that wait for it stay until the server cancels them."""
     forget_task(session, task, outbox)
-    outbox.tell(Failed(session.number, task.queued.task, task.queued.attempt, failure, note))
+    queued = task.queued
+    outbox.tell(Failed(session.number, queued.task, queued.attempt, failure, note, min(duration_us, 0xFFFFFFFF)))
 
 
 def _failure(task: HeldTask, executor: Executor, event: ExecutorEnded) -> Failure:

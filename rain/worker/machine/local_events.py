@@ -46,7 +46,7 @@ def executor_reported(state: State, event: ExecutorReported, outbox: TurnEffects
     for failed in event.failed:
         task = _take(executor, event.session, failed)
         if task is not None and session is not None and session.tasks.get(failed.task) is task:
-            fail(session, task, failed.failure, outbox, failed.note)
+            fail(session, task, failed.failure, outbox, note=failed.note, duration_us=failed.duration_us)
     _end_batches(state, executor)
 
 

@@ -231,7 +231,7 @@ def test_failed_news_carries_the_failure_as_the_executor_said_it() -> None:
     bench.runs(0, 0)
     failure = _failure()
     bench.happens(ExecutorReported(0, 1, (), (TaskFailed(0, 1, 10, failure),)))
-    assert bench.take(Tell).message == Failed(1, 0, 1, failure)
+    assert bench.take(Tell).message == Failed(1, 0, 1, failure, duration_us=10)
     bench.nothing_else_happened()
 
 
