@@ -285,6 +285,9 @@ def test_a_task_goes_its_way_with_its_bytes_taken_care_of(server, tmp_path):
             assert bytes(located.data) == b"result"
             client.say(CloseSession(3, session))
             await client.next_of(Ack)
+            # The answer goes out before the files go; whoever hears a second one knows that they have gone.
+            client.say(QueryServer(4))
+            await client.next_of(ServerInfo)
             assert [path for path in server.work_folder().iterdir() if path.is_file()] == []
 
     asyncio.run(talk())
