@@ -15,6 +15,7 @@ BIN := .venv/bin
 # The environment is as good as what it was made from: the requirements, the interpreter, and the folder it lies in.
 STAMP := .venv/made-from-$(shell { cat pyproject.toml; pwd; $(PYTHON) -VV; } 2>&1 | sha256sum | cut -c1-16)
 DOCS_STAMP := .venv/docs-$(notdir $(STAMP))
+BENCH_STAMP := .venv/bench-$(notdir $(STAMP))
 PEERS_STAMP := .venv-peers/$(notdir $(STAMP))
 
 .PHONY: help demo test docs bench bench-peers lint format system clean
@@ -41,12 +42,12 @@ docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --builder dirhtml docs build/docs
 	@echo "Open build/docs/index.html"
 
-bench: $(STAMP) system
-	@$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+bench: $(BENCH_STAMP) system
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # In an environment of its own: what Rain is compared with is no part of it.
-bench-peers: $(PEERS_STAMP)
-	@.venv-peers/bin/python benchmarks/peers.py $(BENCH_ARGS)
+bench-peers: $(PEERS_STAMP) system
+	@.venv-peers/bin/python -m benchmarks --peers $(BENCH_ARGS)
 
 $(PEERS_STAMP):
 	$(PYTHON) -m venv --clear .venv-peers
@@ -72,6 +73,10 @@ $(STAMP):
 	@echo "Making the virtual environment .venv (once; again when pyproject.toml changes)"
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)

@@ -1,93 +1,122 @@
-"""Measure Rain beside other engines, in one run, as far as they are installed (`pip install 'rain[peers]'`).
-
-Every engine runs two worker processes on this machine and the same work through the interface that its users use, at
-settings its documentation recommends for short tasks. Each figure is the median of three rounds.
-"""
+"""Dask and Ray as engines, as far as they are installed, at settings their documentation recommends for short tasks."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.metadata
-import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
-import rain
+from benchmarks.engines import (
+    CPUS,
+    MODULUS,
+    Layers,
+    NotOffered,
+    add,
+    check,
+    increment,
+    layered_sum,
+    noop,
+    run_true,
+    same,
+)
 
-CPUS = 2
-ROUNDS = 3
+
+def is_installed(package: str) -> bool:
+    """Whether an engine can be measured."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return bool(importlib.metadata.version(package))
+    return False
 
 
-class Engine(NamedTuple):
-    """What is measured: runs `n` tasks and waits for all; makes a round trip; runs a chain of `n` tasks."""
+class _Driven:
+    """Engines with `submit` for one task and references as arguments; subclasses say how."""
 
     name: str
-    flat: Callable[[int], None]
-    round_trip: Callable[[], None]
-    chain: Callable[[int], None]
+    share: float
+
+    def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        raise NotOffered
+
+    def _results(self, references: list[Any]) -> list[Any]:
+        raise NotOffered
+
+    def flat(self, n: int) -> None:
+        check(self._results([self._submit(noop) for _ in range(n)]), [None] * n)
+
+    def array(self, n: int) -> None:
+        check(self._results([self._submit(same, value) for value in range(n)]), list(range(n)))
+
+    def round_trip(self) -> None:
+        check(self._results([self._submit(same, 7)]), [7])
+
+    @contextlib.contextmanager
+    def trips(self) -> Iterator[Callable[[], None]]:
+        yield self.round_trip
+
+    def chain(self, n: int) -> None:
+        last: Any = 0
+        for _ in range(n):
+            last = self._submit(increment, last)
+        check(self._results([last]), [n])
+
+    def reduction(self, leaves: int) -> None:
+        level = [self._submit(same, leaf) for leaf in range(leaves)]
+        while len(level) > 1:
+            level = [self._submit(add, *level[at : at + 2]) for at in range(0, len(level), 2)]
+        check(self._results(level), [sum(range(leaves)) % MODULUS])
+
+    def layered(self, layers: Layers) -> None:
+        values: list[Any] = [1] * len(layers[0])
+        for layer in layers:
+            values = [self._submit(add, *[values[read] for read in reads]) for reads in layer]
+        check(self._results([self._submit(add, *values)]), [layered_sum(layers)])
+
+    def programs(self, n: int) -> None:
+        check(self._results([self._submit(run_true) for _ in range(n)]), [None] * n)
 
 
-def noop() -> bytes:
-    return b""
+class DaskEngine(_Driven):
+    """Two processes of one thread; tasks are sent ahead of need, and none is stolen."""
+
+    share = 0.1
+
+    def __init__(self, client: Any) -> None:
+        self.name = f"Dask {importlib.metadata.version('distributed')}"
+        self._client = client
+
+    def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self._client.submit(function, *args, pure=False)
+
+    def _results(self, references: list[Any]) -> list[Any]:
+        return list(self._client.gather(references))
+
+    def array(self, n: int) -> None:
+        check(self._results(self._client.map(same, range(n), pure=False)), list(range(n)))
 
 
-def after(previous: Any) -> bytes:
-    return b""
+class RayEngine(_Driven):
+    """Two cpus, no dashboard."""
+
+    share = 0.1
+
+    def __init__(self, ray: Any) -> None:
+        self.name = f"Ray {ray.__version__}"
+        self._ray = ray
+        self._remote = {each: ray.remote(each) for each in (noop, same, increment, add, run_true)}
+
+    def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self._remote[function].remote(*args)
+
+    def _results(self, references: list[Any]) -> list[Any]:
+        return list(self._ray.get(references))
 
 
 @contextlib.contextmanager
-def rain_engine() -> Iterator[Engine]:
-    task, follow = rain.function(noop), rain.function(after)
-    with rain.local(workers=1, cpus=CPUS) as cluster, cluster.client() as client, client.new_session() as session:
-
-        def flat(n: int) -> None:
-            _tasks = [task() for _ in range(n)]
-            session.submit()
-            session.wait_all()
-
-        def round_trip() -> None:
-            output = task().output
-            output.keep()
-            session.submit()
-            assert output.fetch().load() == b""
-            output.unkeep()
-
-        def chain(n: int) -> None:
-            last = task()
-            for _ in range(n - 1):
-                last = follow(last)
-            session.submit()
-            last.wait()
-
-        yield Engine("Rain " + rain.__version__, flat, round_trip, chain)
-
-
-@contextlib.contextmanager
-def pool_engine() -> Iterator[Engine]:
-    with ProcessPoolExecutor(CPUS) as pool:
-
-        def flat(n: int) -> None:
-            for future in [pool.submit(noop) for _ in range(n)]:
-                future.result()
-
-        def chain(n: int) -> None:
-            last = pool.submit(noop).result()
-            for _ in range(n - 1):
-                last = pool.submit(after, last).result()
-
-        yield Engine("ProcessPoolExecutor", flat, lambda: _check(pool.submit(noop).result()), chain)
-
-
-@contextlib.contextmanager
-def dask_engine() -> Iterator[Engine]:
+def dask_engine() -> Iterator[DaskEngine]:
     import dask
-    from distributed import Client, LocalCluster, wait
+    from distributed import Client, LocalCluster
 
-    # Tasks sent ahead of need, and no work stealing: the best of its settings for very short tasks.
     dask.config.set(
         {"distributed.scheduler.worker-saturation": float("inf"), "distributed.scheduler.work-stealing": False}
     )
@@ -95,92 +124,18 @@ def dask_engine() -> Iterator[Engine]:
         LocalCluster(n_workers=CPUS, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-
-        def flat(n: int) -> None:
-            wait([client.submit(noop, pure=False) for _ in range(n)])
-
-        def chain(n: int) -> None:
-            last = client.submit(noop, pure=False)
-            for _ in range(n - 1):
-                last = client.submit(after, last, pure=False)
-            wait(last)
-
-        yield Engine(
-            "Dask " + version("distributed"), flat, lambda: _check(client.submit(noop, pure=False).result()), chain
-        )
+        yield DaskEngine(client)
 
 
 @contextlib.contextmanager
-def ray_engine() -> Iterator[Engine]:
+def ray_engine() -> Iterator[RayEngine]:
     import ray
 
     ray.init(num_cpus=CPUS, include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
-        task, follow = ray.remote(noop), ray.remote(after)
-
-        def flat(n: int) -> None:
-            ray.get([task.remote() for _ in range(n)])
-
-        def chain(n: int) -> None:
-            last = task.remote()
-            for _ in range(n - 1):
-                last = follow.remote(last)
-            ray.get(last)
-
-        yield Engine("Ray " + version("ray"), flat, lambda: _check(ray.get(task.remote())), chain)
+        yield RayEngine(ray)
     finally:
         ray.shutdown()
 
 
-ENGINES = {"concurrent": pool_engine, "distributed": dask_engine, "ray": ray_engine}
-
-
-def version(package: str) -> str:
-    return importlib.metadata.version(package)
-
-
-def _check(result: bytes) -> None:
-    assert result == b""
-
-
-def seconds(action: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def measure(engine: Engine, n_flat: int, n_chain: int) -> list[str]:
-    """The engine's row of the table."""
-    engine.flat(200)
-    for _ in range(20):
-        engine.round_trip()
-    flat = statistics.median(seconds(lambda: engine.flat(n_flat)) for _ in range(ROUNDS))
-    trip = statistics.median(seconds(engine.round_trip) for _ in range(300))
-    chain = statistics.median(seconds(lambda: engine.chain(n_chain)) for _ in range(ROUNDS))
-    return [engine.name, f"{n_flat / flat:,.0f}", f"{trip * 1e3:.2f}", f"{chain / n_chain * 1e3:.3f}"]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=10_000, help="flat tasks")
-    parser.add_argument("--chain", type=int, default=1_000, help="tasks of the chain")
-    options = parser.parse_args()
-    print(f"Python {sys.version.split()[0]}, two worker processes each\n")
-    rows = [["engine", "tasks/s", "round trip, ms", "chain, ms a task"]]
-    for make in (rain_engine, *(make for name, make in ENGINES.items() if name == "concurrent" or is_there(name))):
-        with make() as engine:
-            rows.append(measure(engine, options.tasks, options.chain))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def is_there(package: str) -> bool:
-    """Whether an engine is installed."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return bool(version(package))
-    return False
-
-
-if __name__ == "__main__":
-    main()
+PEERS = {"distributed": dask_engine, "ray": ray_engine}
