@@ -7,6 +7,7 @@ import sys
 
 import rain
 from benchmarks.contest import compete
+from benchmarks.data import MB, data_rows
 from benchmarks.engines import CPUS, joblib_engine, pool_engine, rain_engine
 from benchmarks.million import million_rows
 from benchmarks.peers import PEERS, is_installed
@@ -15,7 +16,7 @@ from benchmarks.start import start_rows
 from benchmarks.table import show
 from benchmarks.workloads import full, quick
 
-PARTS = ("start", "tasks", "million", "programs")
+PARTS = ("start", "tasks", "million", "programs", "data")
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def rows_of(part: str, rounds: int, options: argparse.Namespace) -> list[list[st
         return million_rows(100_000 if small else 1_000_000)
     if part == "programs":
         return spawning_rows(rounds, 200 if small else 2000, 10 if small else 50)
+    if part == "data":
+        return data_rows(rounds, (100 * MB,) if small else (100 * MB, 1000 * MB))
     engines = [rain_engine, pool_engine]
     engines += [joblib_engine] if is_installed("joblib") else []
     if options.peers:

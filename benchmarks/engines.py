@@ -37,6 +37,15 @@ def add(*values: int) -> int:
     return sum(values) % MODULUS
 
 
+def filled(size: int) -> bytes:
+    return b"x" * size
+
+
+def halves(left: bytes, right: bytes) -> bytes:
+    """Of the size of each: half of either."""
+    return left[: len(left) // 2] + right[len(right) // 2 :]
+
+
 def run_true() -> None:
     subprocess.run(["true"], check=True)
 
@@ -63,6 +72,9 @@ class Engine(Protocol):
 
     def reduction(self, leaves: int) -> None:
         """A binary tree of sums over as many leaf tasks."""
+
+    def large(self, leaves: int, size: int) -> None:
+        """A binary tree over as many results of so many bytes, each as large again."""
 
     def layered(self, layers: Layers) -> None:
         """Layers of sums over results of the layer before."""
@@ -99,6 +111,7 @@ class RainEngine:
         self.client = client
         self._noop, self._same = rain.function(noop), rain.function(same)
         self._increment, self._add = rain.function(increment), rain.function(add)
+        self._filled, self._halves = rain.function(filled), rain.function(halves)
 
     def flat(self, n: int) -> None:
         with self.client.new_session() as session:
@@ -148,6 +161,13 @@ class RainEngine:
             while len(level) > 1:
                 level = [self._add(*level[at : at + 2]) for at in range(0, len(level), 2)]
             check(session.compute(level[0].output).load(), sum(range(leaves)) % MODULUS)
+
+    def large(self, leaves: int, size: int) -> None:
+        with self.client.new_session() as session:
+            level: list[Any] = [self._filled(size) for _ in range(leaves)]
+            while len(level) > 1:
+                level = [self._halves(*pair) if len(pair) == 2 else pair[0] for pair in pairs(level)]
+            check(len(session.compute(level[0].output).load()), size)
 
     def layered(self, layers: Layers) -> None:
         with self.client.new_session() as session:
@@ -200,6 +220,13 @@ class PoolEngine:
             level = results([self._pool.submit(add, *level[at : at + 2]) for at in range(0, len(level), 2)])
         check(level[0], sum(range(leaves)) % MODULUS)
 
+    def large(self, leaves: int, size: int) -> None:
+        level = results([self._pool.submit(filled, size) for _ in range(leaves)])
+        while len(level) > 1:
+            whole = [pair for pair in pairs(level) if len(pair) == 2]
+            level = results([self._pool.submit(halves, *pair) for pair in whole]) + level[2 * len(whole) :]
+        check(len(level[0]), size)
+
     def layered(self, layers: Layers) -> None:
         values = [1] * len(layers[0])
         for layer in layers:
@@ -208,6 +235,11 @@ class PoolEngine:
 
     def programs(self, n: int) -> None:
         check(results([self._pool.submit(run_true) for _ in range(n)]), [None] * n)
+
+
+def pairs(values: Sequence[Any]) -> list[Sequence[Any]]:
+    """Neighbours two by two; the last may be alone."""
+    return [values[at : at + 2] for at in range(0, len(values), 2)]
 
 
 def results(futures: Sequence[Future[Any]]) -> list[Any]:
@@ -247,6 +279,13 @@ class JoblibEngine:
         while len(level) > 1:
             level = self._parallel(self._delayed(add)(*level[at : at + 2]) for at in range(0, len(level), 2))
         check(level[0], sum(range(leaves)) % MODULUS)
+
+    def large(self, leaves: int, size: int) -> None:
+        level = self._parallel(self._delayed(filled)(size) for _ in range(leaves))
+        while len(level) > 1:
+            whole = [pair for pair in pairs(level) if len(pair) == 2]
+            level = self._parallel(self._delayed(halves)(*pair) for pair in whole) + level[2 * len(whole) :]
+        check(len(level[0]), size)
 
     def layered(self, layers: Layers) -> None:
         values = [1] * len(layers[0])

@@ -14,9 +14,12 @@ from benchmarks.engines import (
     NotOffered,
     add,
     check,
+    filled,
+    halves,
     increment,
     layered_sum,
     noop,
+    pairs,
     run_true,
     same,
 )
@@ -66,6 +69,12 @@ class _Driven:
             level = [self._submit(add, *level[at : at + 2]) for at in range(0, len(level), 2)]
         check(self._results(level), [sum(range(leaves)) % MODULUS])
 
+    def large(self, leaves: int, size: int) -> None:
+        level = [self._submit(filled, size) for _ in range(leaves)]
+        while len(level) > 1:
+            level = [self._submit(halves, *pair) if len(pair) == 2 else pair[0] for pair in pairs(level)]
+        check([len(result) for result in self._results(level)], [size])
+
     def layered(self, layers: Layers) -> None:
         values: list[Any] = [1] * len(layers[0])
         for layer in layers:
@@ -103,7 +112,7 @@ class RayEngine(_Driven):
     def __init__(self, ray: Any) -> None:
         self.name = f"Ray {ray.__version__}"
         self._ray = ray
-        self._remote = {each: ray.remote(each) for each in (noop, same, increment, add, run_true)}
+        self._remote = {each: ray.remote(each) for each in (noop, same, increment, add, filled, halves, run_true)}
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
         return self._remote[function].remote(*args)

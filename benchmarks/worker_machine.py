@@ -12,9 +12,9 @@ from array import array
 from rain.core.resources import UNIT, Offer
 from rain.core.spec import TaskSpec
 from rain.protocol.columns import column, pack
-from rain.protocol.executor import Produced, TaskDone
+from rain.protocol.executor import Produced, RangeDone, TaskDone
 from rain.protocol.worker import Compute, Drop, EndSession, NumberedSpec
-from rain.worker.machine.effects import Effect, ReportDone, RunBatch
+from rain.worker.machine.effects import Effect, QueuedRun, ReportDone, RunBatch
 from rain.worker.machine.events import ExecutorReady, ExecutorReported, ServerSaid
 from rain.worker.machine.machine import WorkerMachine
 
@@ -61,13 +61,19 @@ def _play(machine: WorkerMachine, events: list[ServerSaid | ExecutorReported]) -
         spent += seconds
         for effect in effects:
             if isinstance(effect, RunBatch):
-                done = tuple(TaskDone(task.task, task.attempt, 10, _OUTPUTS) for task in effect.tasks)
-                events.append(ExecutorReported(effect.executor, effect.session, done, ()))
+                done = tuple(TaskDone(run.task, run.attempt, 10, _OUTPUTS) for run in effect.runs if run.count == 1)
+                ranges = tuple(_range_done(run) for run in effect.runs if run.count > 1)
+                events.append(ExecutorReported(effect.executor, effect.session, done, (), ranges))
             elif isinstance(effect, ReportDone):
                 n_reported += len(effect.objects)
     if not n_reported:
         raise SystemExit("nothing was reported")
     return spent
+
+
+def _range_done(run: QueuedRun) -> RangeDone:
+    durations, sizes = array("I", (10,)) * run.count, array("Q", (8,)) * run.count
+    return RangeDone(run.task, run.count, run.attempt, column(durations), column(sizes))
 
 
 def _timed(machine: WorkerMachine, event: ServerSaid | ExecutorReported) -> tuple[float, list[Effect]]:

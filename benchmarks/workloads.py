@@ -82,6 +82,14 @@ def layered(n_layers: int, width: int, n_reads: int = 3) -> Workload:
     )
 
 
+def large(leaves: int, size: int) -> Workload:
+    return Workload(
+        f"binary reduction of {leaves} results of {size // 1_000_000} MB",
+        lambda engine: timed(lambda: engine.large(leaves, size)),
+        lambda seconds: f"{seconds:.2f} s",
+    )
+
+
 def programs(n: int) -> Workload:
     def run(engine: Any) -> Seconds:
         return timed(lambda: engine.programs(n))
@@ -105,6 +113,7 @@ def full() -> list[Workload]:
         flat(100_000),
         task_array(1_000_000),
         reduction(1 << 16),
+        large(200, 5_000_000),
         layered(20, 500),
         chain(10_000),
         round_trip(300, 0.5),
@@ -119,6 +128,7 @@ def quick() -> list[Workload]:
         flat(10_000),
         task_array(100_000),
         reduction(1 << 12),
+        large(20, 5_000_000),
         layered(20, 100),
         chain(1_000),
         round_trip(100, 0.5),

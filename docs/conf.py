@@ -29,6 +29,7 @@ MENU = {
     "Guide": (
         "guide/first-steps",
         "guide/sessions",
+        "guide/long-sessions",
         "guide/graphs",
         "guide/data",
         "guide/builtin-tasks",

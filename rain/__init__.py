@@ -70,6 +70,20 @@ __all__ = [
 ]
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Called by `%load_ext rain`."""
+    from rain.kernel_ext import load_ipython_extension as load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Called by `%unload_ext rain`."""
+    from rain.kernel_ext import unload_ipython_extension as unload
+
+    unload(shell)
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         from rain import client

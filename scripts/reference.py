@@ -70,13 +70,22 @@ _COMMANDS_HEAD = """# Command line
 
 `rain --help` and `rain COMMAND --help` say the same. Addresses have the port 7210 where none is given.
 """
+_MAGICS_HEAD = """# Magics of a notebook
+
+`%load_ext rain` brings them; `%rain COMMAND --help` says the same. [Rain in a notebook](../guide/notebook.md) shows how
+they are used together.
+"""
 #: A line of a signature is no longer than this.
 _WIDTH = 96
 
 
 def pages() -> dict[Path, str]:
     """The reference pages: where they lie, and what they say."""
-    return {FOLDER / "api.md": api_page(), FOLDER / "command-line.md": commands_page()}
+    return {
+        FOLDER / "api.md": api_page(),
+        FOLDER / "command-line.md": commands_page(),
+        FOLDER / "magics.md": magics_page(),
+    }
 
 
 def api_page() -> str:
@@ -104,13 +113,23 @@ def commands_page() -> str:
     """The page of the command line."""
     from rain.cli.main import tree
 
-    parts = [_MADE.format(source="commands"), _COMMANDS_HEAD]
-    with click.Context(tree, info_name="rain") as context:
+    return "\n".join([_MADE.format(source="commands"), _COMMANDS_HEAD, *_commands(tree, "rain")])
+
+
+def magics_page() -> str:
+    """The page of the magics."""
+    from rain.kernel_ext.tree import CELL_TREE, LINE_TREE
+
+    parts = [_MADE.format(source="commands"), _MAGICS_HEAD]
+    return "\n".join([*parts, *_commands(LINE_TREE, "%rain"), *_commands(CELL_TREE, "%%rain")])
+
+
+def _commands(tree: click.Group, program: str) -> Iterator[str]:
+    with click.Context(tree, info_name=program) as context:
         for verb in tree.list_commands(context):
             command = tree.get_command(context, verb)
             assert command is not None, "the tree has what it lists"
-            parts.extend(_command(verb, command, context))
-    return "\n".join(parts)
+            yield from _command(verb, command, context)
 
 
 def _sections() -> dict[str, tuple[str, ...]]:
@@ -242,9 +261,10 @@ def _text(thing: Any) -> str:
 
 def _command(verb: str, command: click.Command, parent: click.Context) -> Iterator[str]:
     with click.Context(command, info_name=verb, parent=parent) as context:
-        yield f"## rain {verb}\n"
-        yield _fenced(f"rain {verb} {' '.join(command.collect_usage_pieces(context))}")
-        if command.name != verb:
+        program = parent.info_name
+        yield f"## {program} {verb}\n"
+        yield _fenced(f"{program} {verb} {' '.join(command.collect_usage_pieces(context))}")
+        if command.name != verb and program == "rain":
             yield f"The same as `rain {command.name}`.\n"
             return
         yield f"{inspect.cleandoc(command.help or '')}\n"

@@ -6,16 +6,27 @@ import socket
 
 import click
 
-from rain.cli.connect import choose
+from rain.cli.connect import choose, connected, look
 from rain.cli.params import SERVER, Address
+from rain.core.errors import RainException
 from rain.deploy.ended import wait_ended
 
 #: How long the process of a worker may take to end after it left its server.
 END_LIMIT_S = 10.0
 
 
+def _worker_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The workers that a shell completes: those of the cluster that is meant where none is named."""
+    try:
+        with ctx.scope(cleanup=False):
+            workers = look(choose(None))["workers"]
+    except (RainException, TimeoutError):
+        return []
+    return [each["worker_id"] for each in workers if each["worker_id"].startswith(incomplete)]
+
+
 @click.command("drain")
-@click.argument("worker")
+@click.argument("worker", shell_complete=_worker_names)
 @click.argument("server", type=SERVER, required=False)
 @click.option("--no-wait", is_flag=True, help="Return at once; the worker leaves when it can.")
 def command(worker: str, server: Address | None, no_wait: bool) -> None:
@@ -24,10 +35,8 @@ def command(worker: str, server: Address | None, no_wait: bool) -> None:
     It gets no new tasks, finishes what it was given, and ends when what only it holds has been copied to others. Ctrl-C
     ends the waiting only. SERVER may be left out where only one runs.
     """
-    from rain.client import Client
-
     chosen = choose(server)
-    with Client(chosen.host, chosen.port) as client:
+    with connected(chosen) as client:
         here = socket.gethostname()
         workers = client.get_server_info()["workers"]
         pids = [each["pid"] for each in workers if each["worker_id"] == worker and each["host"] == here]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from rain.cli.configured import configured
 from rain.core.errors import RainException
 
 #: Verb → (module below `rain.cli`, first line of its help); a verb's module is imported when it is used, so that
@@ -28,28 +31,50 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """A group whose commands live in modules of their own."""
+    """A group whose commands live in modules of their own; `verbs` says where, as `VERBS` does."""
+
+    def __init__(
+        self,
+        *args: Any,
+        verbs: Mapping[str, tuple[str, str]] = VERBS,
+        package: str = "rain.cli",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.verbs = verbs
+        self.package = package
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in self.verbs:
             return None
-        module = importlib.import_module(f"rain.cli.{VERBS[cmd_name][0]}")
-        command: click.Command = module.command
+        module = self.verbs[cmd_name][0]
+        found = importlib.import_module(module if module.startswith("rain.") else f"{self.package}.{module}")
+        command: click.Command = found.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+            formatter.write_dl([(verb, text) for verb, (_, text) in self.verbs.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(self.unknown(args[0]), ctx)
         name, command, rest = super().resolve_command(ctx, args)
         # `rain start` keeps its own name in usage lines although it is the command of `rain run`.
-        return (args[0] if name == "run" and args else name), command, rest
+        shown = args[0] if name == "run" and args else name
+        if command is not None and shown is not None and not ctx.resilient_parsing:
+            ctx.default_map = {shown: configured(command)}
+        return shown, command, rest
+
+    def unknown(self, verb: str) -> str:
+        """What is said of a command that there is not."""
+        close = difflib.get_close_matches(verb, self.verbs, n=2)
+        return f"No such command '{verb}'." + (f" Did you mean {' or '.join(map(repr, close))}?" if close else "")
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -58,7 +83,7 @@ class Verbs(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "RAIN"})
 @click.version_option(package_name="rain", prog_name="rain")
 def tree() -> None:
     """Rain: distributed computations from a notebook or a script."""

@@ -107,7 +107,7 @@ class ResourceType(click.ParamType[tuple[str, int]]):
         if isinstance(value, tuple):
             return value
         name, equals, amount = str(value).partition("=")
-        if not (name.isidentifier() and equals and amount.isdigit()):
+        if not (name.strip() and equals and amount.isdecimal()):
             self.fail(f"{value!r}: expected a name and a whole number, as in license=2", param, ctx)
         return name, int(amount)
 

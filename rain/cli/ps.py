@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rain.cli.connect import Shown, choose, look, running_clusters
+from rain.cli.connect import Shown, caller, choose, look, running_clusters
 from rain.cli.executors import executors_of
 from rain.cli.params import SERVER, Address
 from rain.cli.table import show_json, show_table
@@ -21,12 +21,13 @@ SHOWN_COMMAND = 40
 @click.command("ps")
 @click.argument("server", type=SERVER, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(server: Address | None, as_json: bool) -> None:
+def command(server: Address | None, as_json: bool) -> list[dict[str, Any]]:
     """List processes and what they run: of SERVER, else of every cluster of yours on this machine.
 
-    Of a worker, the tasks that it was given; of its executors, where it is on this machine, the programs they started.
+    Of a worker, the tasks that it was given; of its executors, where it is on this machine, the task that each runs and
+    the programs that this started.
     """
-    if server is not None:
+    if server is not None or caller() is not None:
         chosen = [choose(server)]
     else:
         chosen = [Shown(access.host, access.port) for access in running_clusters()]
@@ -40,6 +41,7 @@ def command(server: Address | None, as_json: bool) -> None:
             ("SERVER", "PROCESS", "HOST", "PID", "RUNS"),
             [(row["server"], row["process"], row["host"], row["pid"], _brief(row)) for row in rows],
         )
+    return rows
 
 
 def _processes(shown: Shown) -> list[dict[str, Any]]:
@@ -50,7 +52,17 @@ def _processes(shown: Shown) -> list[dict[str, Any]]:
         name, host = worker["worker_id"], worker["host"]
         rows.append(_row(shown, name, host, worker["pid"], tasks=worker["tasks"], n_tasks=worker["n_tasks"]))
         executors = executors_of(worker["pid"]) if host == here else []
-        rows += [_row(shown, f"{name} executor", host, each.pid, programs=each.programs) for each in executors]
+        rows += [
+            _row(
+                shown,
+                f"{name} executor",
+                host,
+                each.pid,
+                tasks=[each.task] if each.task else [],
+                programs=each.programs,
+            )
+            for each in executors
+        ]
     return rows
 
 

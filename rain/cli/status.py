@@ -16,16 +16,17 @@ from rain.cli.workers import show_workers
 @click.command("status")
 @click.argument("server", type=SERVER, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(server: Address | None, as_json: bool) -> None:
+def command(server: Address | None, as_json: bool) -> dict[str, Any]:
     """Show a cluster: its address, workers, sessions, and tasks that no worker can run.
 
     SERVER may be left out where only one runs.
     """
     chosen = choose(server)
     info = look(chosen)
+    status = {"server": chosen.address, **info}
     if as_json:
-        show_json({"server": chosen.address, **info})
-        return
+        show_json(status)
+        return status
     click.echo(f"server {chosen.address}, Rain {info['version']}")
     click.echo()
     show_workers(info["workers"])
@@ -34,6 +35,7 @@ def command(server: Address | None, as_json: bool) -> None:
     if info["impossible"]:
         click.echo()
         _show_impossible(info["impossible"], chosen)
+    return status
 
 
 def _show_impossible(impossible: list[dict[str, Any]], shown: Shown) -> None:

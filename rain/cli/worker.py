@@ -27,6 +27,11 @@ from rain.core.config import DEFAULT_PORT, WorkerConfig
     "--listen", type=LISTEN, help="Where others fetch data from it; default: where it reaches the server from."
 )
 @click.option("--workdir", type=click.Path(), help="Folder for data and for the folders of tasks.")
+@click.option(
+    "--share-store/--no-share-store",
+    default=True,
+    help="Whether workers of this machine link each other's files instead of sending bytes (the default).",
+)
 @click.option("--logdir", type=click.Path(), help="Folder for the log; without it, standard error.")
 @click.option("--ready-file", type=click.Path(), help="Gets the line `ready` when the first tasks could start at once.")
 @click.option("--access", help="Access file of the worker role; `-` reads it from standard input.")
@@ -41,6 +46,7 @@ def command(
     resources: tuple[tuple[str, int], ...],
     listen: Address | None,
     workdir: str | None,
+    share_store: bool,
     logdir: str | None,
     ready_file: str | None,
     access: str | None,
@@ -59,6 +65,7 @@ def command(
         host=listen.host if listen else None,
         port=(listen.port or 0) if listen else 0,
         workdir=workdir,
+        share_store=share_store,
         logdir=logdir,
         ready_file=ready_file,
     )
@@ -122,6 +129,7 @@ class WorkerFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     host: str | None = None
     port: int | None = None
     workdir: str | None = None
+    share_store: bool | None = None
     logdir: str | None = None
 
 

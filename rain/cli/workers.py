@@ -14,13 +14,14 @@ from rain.cli.table import show_json, show_table
 @click.command("workers")
 @click.argument("server", type=SERVER, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(server: Address | None, as_json: bool) -> None:
+def command(server: Address | None, as_json: bool) -> list[dict[str, Any]]:
     """List the workers of a cluster. SERVER may be left out where only one runs."""
-    workers = look(choose(server))["workers"]
+    workers: list[dict[str, Any]] = look(choose(server))["workers"]
     if as_json:
         show_json(workers)
     else:
         show_workers(workers)
+    return workers
 
 
 def show_workers(workers: list[dict[str, Any]]) -> None:

@@ -104,7 +104,7 @@ class TaskArray(_View):
         count = len(self._block.outputs)
         if count != 1:
             found = f"{count} outputs each, use `.outputs[number or label]`" if count else "no outputs"
-            raise RainException(f"the tasks of {self._described()} have {found}; exactly one was expected")
+            raise RainException(f"{self._described()} have {found}; exactly one was expected")
         return ObjectArray(self._block, self._rows, 0)
 
     def keep_outputs(self) -> TaskArray:
@@ -138,6 +138,11 @@ class TaskArray(_View):
 
     def __repr__(self) -> str:
         return f"<TaskArray {self._described()}>"
+
+    def _repr_html_(self) -> str | None:
+        from rain.client.reprs import task_array_html
+
+        return task_array_html(self)
 
     def _handle(self, index: int) -> Task:
         """The task of an element, which nobody asked for by its number."""
@@ -239,6 +244,11 @@ class ObjectArray(_View):
 
     def __repr__(self) -> str:
         return f"<ObjectArray {self._described()}>"
+
+    def _repr_html_(self) -> str | None:
+        from rain.client.reprs import object_array_html
+
+        return object_array_html(self)
 
     @property
     def _output(self) -> OutputSpec:

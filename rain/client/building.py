@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from array import array
@@ -24,6 +25,7 @@ from rain.client.graph import (
     GraphBuilder,
     Rows,
 )
+from rain.client.large import LargeConstants
 from rain.client.makers import Makers
 from rain.client.numbers import number_column
 from rain.client.places import Places
@@ -38,11 +40,24 @@ from rain.protocol.client import MAX_PART_BYTES
 
 if TYPE_CHECKING:
     from rain.client.blocks import Block
+    from rain.client.keeping import InHand
     from rain.client.numbers import InputItem
     from rain.client.objects import DataObject
     from rain.client.task import Task
 
 _NEW_OBJECT_STATES = bytes(OBJECT_FINISHED if flags & CONSTANT else OBJECT_UNFINISHED for flags in range(256))
+
+
+#: So that a forked child finds no lock held by a thread that it does not have.
+_graphs: weakref.WeakSet[SessionGraph] = weakref.WeakSet()
+
+
+def _free_locks() -> None:
+    for graph in list(_graphs):
+        graph.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_free_locks)
 
 
 class SessionGraph:
@@ -54,17 +69,23 @@ class SessionGraph:
     def __init__(self, session: int) -> None:
         self.session = session
         self.lock = threading.RLock()
+        _graphs.add(self)
         self.builder = GraphBuilder()
         self.specs: list[TaskSpec] = []
         self.functions = ShippedFunctions()
+        self.large_constants = LargeConstants()
         self.places = Places()
         #: Per submitted task and object: its state, as `client.records` numbers them.
         self.task_states = bytearray()
+        #: How many of those another client submitted.
+        self.n_adopted = 0
         self.object_states = bytearray()
         self._spec_numbers: dict[TaskSpec, int] = {}
         self._n_sent_specs = 0
         self._plans = Plans()
         self._makers = Makers()
+        #: None: only what was kept stays.
+        self.in_hand: InHand | None = None
         #: Objects that tasks of the next submit read, unkept meanwhile: the server is told after the submit.
         self._unkeep_later: list[int] = []
         #: The arrays that were made: where their tasks begin and end, ascending; and those of which there are handles.
@@ -94,8 +115,10 @@ class SessionGraph:
             )
         with self.lock:
             builder = self.builder
-            self.check_inputs(inputs)
-            self.check_room(1, n_outputs)
+            if inputs:
+                self.check_inputs(inputs)
+            if len(builder.flags) + n_outputs > MAX_ID or len(builder.specs) >= MAX_ID:
+                self.check_room(1, n_outputs)
             self._use(inputs)
             if get_ident() != self._makers.current:
                 self._note_maker()
@@ -171,7 +194,13 @@ class SessionGraph:
             self._n_sent_specs = len(self.specs)
             self.builder.adopt(task_specs, flags)
             self.task_states = bytearray([WAITING]) * len(task_specs)
+            self.n_adopted = len(task_specs)
             self.object_states = flags.translate(_NEW_OBJECT_STATES)
+
+    def adopt_users(self, tasks: Iterable[tuple[int, bytes]], objects: Iterable[tuple[int, bytes]]) -> None:
+        """What another client attached to these tasks and objects, as JSON."""
+        with self.lock:
+            self._plans.attached(dict(tasks), dict(objects))
 
     def unsubmitted_named(self, name: str) -> list[tuple[int, int]]:
         """Tasks of that name that are not submitted: their numbers and those of their first outputs."""
@@ -216,6 +245,8 @@ class SessionGraph:
         """
         users = self._plans.users()
         self._apply_plans()
+        if self.in_hand is not None:
+            self.in_hand.mark(self.builder.flags)
         if not self.builder.n_tasks and not self.builder.n_objects:
             return None
         specs = self.specs[self._n_sent_specs :]
@@ -233,6 +264,8 @@ class SessionGraph:
         builder.flags = order.flags
         self._makers.submitted(order.lent)
         self.functions.submitted()
+        if self.in_hand is not None:
+            self.in_hand.submitted()
         first = builder.columns.first_object
         self.task_states.extend(bytes([WAITING]) * builder.n_tasks)
         self.object_states.extend(builder.flags[first:].translate(_NEW_OBJECT_STATES))
@@ -251,6 +284,22 @@ class SessionGraph:
             unkept += compress(run, of_run.translate(IS_LENT_ONLY))
             flags[run.start : run.stop] = of_run.translate(WITHOUT_LENT)
         return unkept
+
+    def hold(self, task: Task, n_outputs: int) -> None:
+        """Notes that there is a handle of a task that was just made, where that matters."""
+        if self.in_hand is not None:
+            with self.lock:
+                # Another thread may have submitted it meanwhile.
+                if not self.builder.is_submitted_task(task._number):
+                    self.in_hand.note(task, n_outputs)
+
+    def let_go(self) -> array[int]:
+        """The submitted objects of which the last handle is gone, and which nothing else keeps."""
+        with self.lock:
+            dropped = array("I") if self.in_hand is None else self.in_hand.let_go(self.builder.flags)
+            columns, first_new = self.builder.columns, self.builder.columns.first_object
+            self._unkeep_later += [number for number in dropped if columns.reads_earlier(number)]
+            return array("I", [n for n in dropped if n < first_new and not columns.reads_earlier(n)])
 
     def task_state(self, task: int) -> int:
         """The state of a task as a number; 0 before the submit."""
@@ -272,7 +321,7 @@ class SessionGraph:
             gone = self.builder.first_unkept(item._numbers, IS_HELD)
             if gone is not None:
                 raise RainException(gone_text(item[gone]))
-        elif item._constant is None and not self.builder.flags[item._number] & HELD:
+        elif item._sendable is None and not self.builder.flags[item._number] & HELD:
             raise RainException(gone_text(item))
 
     def _note_maker(self) -> None:
@@ -287,8 +336,8 @@ class SessionGraph:
                 continue
             if isinstance(item, ObjectArray):
                 builder.use_earlier_run(item._numbers)
-            elif item._constant is not None:
-                builder.use_constant(item._number, item._constant)
+            elif (constant := item._sendable) is not None:
+                builder.use_constant(item._number, constant)
             else:
                 builder.use_earlier(item._number)
 

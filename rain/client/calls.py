@@ -5,12 +5,15 @@ import __future__
 
 import inspect
 import pickle
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rain.client.arrays import ObjectArray, TaskArray
+from rain.client.large import as_instance, is_large_array
 from rain.client.objects import DataObject, to_dataobj
 from rain.client.options import OPTION_NAMES
+from rain.client.places import OWN_FOLDER
 from rain.client.ports import Input, Output
 from rain.client.task import Task
 from rain.core.errors import RainException
@@ -37,18 +40,23 @@ class CallSignature:
 
     def __init__(self, function: Callable[..., Any], *, with_context: bool) -> None:
         name = getattr(function, "__name__", repr(function))
-        try:
-            full = inspect.signature(function)
-        except (TypeError, ValueError):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise RainException(
-                f"{name}: its parameters cannot be found out; wrap it in a function with `def`"
-            ) from None
+                f"{name}() yields its values one by one, and a task gives its results when it ends: collect them in a "
+                "list and return that, or declare outputs= and return one value for each"
+            )
+        full = _signature_of(function)
         parameters = list(full.parameters.values())
         if with_context:
             if not parameters or parameters[0].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
                 raise RainException(
                     f"{name}(): a function of @remote takes the context as its first parameter, "
                     f"`def {name}(ctx, …)`; @function makes tasks of functions without"
+                )
+            if parameters[0].name == "self":
+                raise RainException(
+                    f"{name}(): a function of @remote takes the context as its first parameter, and this one is a "
+                    "method: make it a function outside of the class, or use @function, which makes tasks of methods"
                 )
             if parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
                 parameters = parameters[1:]
@@ -65,6 +73,15 @@ class CallSignature:
         if shape not in self._checked:
             self.signature.bind(*args, **kwargs)
             self._checked.add(shape)
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        # Such as `int` and `max`, which are written in C: what they take turns out when they are called.
+        variadic = [inspect.Parameter(name, kind) for name, kind in zip(("args", "kwargs"), _VARIADIC, strict=True)]
+        return inspect.Signature(variadic)
 
 
 def annotations_of(function: Callable[..., Any]) -> tuple[dict[str, Input], Any]:
@@ -84,24 +101,33 @@ def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
     if code is None or not code.co_flags & __future__.annotations.compiler_flag:
         return found
     evaluated = {}
+    names, local_names = getattr(function, "__globals__", {}), _names_where_declared()
     for name, text in found.items():
         probe = type("Probe", (), {"__annotations__": {name: text}})
         try:
-            evaluated.update(
-                inspect.get_annotations(probe, globals=getattr(function, "__globals__", {}), eval_str=True)
-            )
+            evaluated.update(inspect.get_annotations(probe, globals=names, locals=local_names, eval_str=True))
         # The user's text may name what is only there for type checkers.
         except Exception:
             continue
     return evaluated
 
 
+def _names_where_declared() -> dict[str, Any]:
+    """The local names at the place in the user's program that declares a function."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(OWN_FOLDER) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_locals
+
+
 class Collected:
     """The inputs that a call's arguments turned out to have, in the order in which they were met."""
 
-    __slots__ = ("_numbers", "constants", "inputs", "known", "n_inputs")
+    __slots__ = ("_numbers", "constants", "inputs", "known", "n_inputs", "takes_arrays")
 
     def __init__(self) -> None:
+        #: Large numpy arrays become inputs, too.
+        self.takes_arrays = False
         #: Objects, arrays of them, columns of a task array; None where a constant of `constants` will stand.
         self.inputs: list[InputItem | Elementwise | None] = []
         #: Positions that they take: an array as many as it has objects.
@@ -124,11 +150,16 @@ class Collected:
             if id(value) not in self._numbers:
                 self.constants.append((len(self.inputs), value))
             return self._position(value, None, 1)
+        if self.takes_arrays and is_large_array(value):
+            if id(value) not in self._numbers:
+                self.constants.append((len(self.inputs), as_instance(value)))
+            return self._position(value, None, 1)
         return None
 
     def fork(self) -> Collected:
         """A copy, to go on from here."""
         other = Collected()
+        other.takes_arrays = self.takes_arrays
         other.inputs, other.constants, other.known = self.inputs[:], self.constants[:], self.known[:]
         other.n_inputs = self.n_inputs
         other._numbers = self._numbers.copy()
@@ -181,6 +212,14 @@ class InputRun:
         return input_at_each, self._run
 
 
+def plain_call(args: tuple[Any, ...]) -> bytes | None:
+    """The bytes of a call with nothing but a few plain values; None for any other call."""
+    if not PLAIN.issuperset(map(type, args)):
+        return None
+    data = pickle.dumps((args, {}), PICKLE_PROTOCOL)
+    return data if len(data) <= MAX_ARGUMENT_BYTES else None
+
+
 def dump_plain(args: tuple[Any, ...], kwargs: dict[str, Any], collected: Collected) -> bytes | None:
     """The bytes of a call whose arguments are plain values, objects and tasks themselves; None for any other call.
 
@@ -205,24 +244,34 @@ def dump_plain(args: tuple[Any, ...], kwargs: dict[str, Any], collected: Collect
 class Accepted:
     """An argument for a parameter with an `Input`: arrives as what that asks for, wherever the object stands."""
 
-    __slots__ = ("_input", "_value")
+    __slots__ = ("_input", "_parameter", "_value")
 
-    def __init__(self, value: Any, declared: Input) -> None:
+    def __init__(self, value: Any, declared: Input, parameter: str) -> None:
         self._value = value
         self._input = declared
+        self._parameter = parameter
 
     def __reduce__(self) -> Any:
         from rain.data.accept import accept_input
 
-        return accept_input, (self._value, self._input.content_type, bool(self._input.load))
+        return accept_input, (self._value, self._input.content_type, bool(self._input.load), self._parameter)
 
 
-def accepted(value: Any, declared: Input) -> Any:
-    """An argument in which objects, also inside lists and tuples, arrive as the `Input` says. Other values pass."""
-    if isinstance(value, DataObject | Task | ObjectArray | TaskArray | InputAt | InputRun):
-        return Accepted(value, declared)
-    if type(value).__name__ == "DataInstance":
-        return Accepted(value, declared)
-    if type(value) in (list, tuple):
-        return type(value)(accepted(each, declared) for each in value)
-    return value
+class Acceptance:
+    """How the objects among the arguments of one call arrive where parameters have an `Input`."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        #: The same object, asked for in the same way, is loaded once: both places see the same value.
+        self._made: dict[object, Accepted] = {}
+
+    def accepted(self, value: Any, declared: Input, parameter: str) -> Any:
+        """An argument in which objects, also inside lists and tuples, arrive as declared. Other values pass."""
+        is_input = isinstance(value, DataObject | Task | ObjectArray | TaskArray | InputAt | InputRun)
+        if is_input or type(value).__name__ == "DataInstance":
+            key = (id(value), declared.content_type, bool(declared.load))
+            return self._made.setdefault(key, Accepted(value, declared, parameter))
+        if type(value) in (list, tuple):
+            return type(value)(self.accepted(each, declared, parameter) for each in value)
+        return value

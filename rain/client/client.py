@@ -9,6 +9,8 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rain.client.attaching import attach
+from rain.client.facts import WorkerFacts, server_facts, session_facts, worker_facts
 from rain.client.failures import exception_from
 from rain.client.handles import Item, Items, listed
 from rain.client.machine.effects import MarkSessionFailed, MarkUnrunnable, Reply, Trouble
@@ -17,22 +19,14 @@ from rain.client.pending import Pending
 from rain.client.session import Session
 from rain.client.task import Task
 from rain.core.errors import RainException, RainWarning
-from rain.core.ids import object_name, parse_task, parse_worker, session_name, task_name, worker_name
-from rain.core.resources import UNIT, Offer
-from rain.core.resources import Request as Needed
+from rain.core.ids import parse_task, parse_worker
 from rain.protocol.client import (
-    AttachSession,
     DrainWorker,
     OpenSession,
-    QueryServer,
-    QueryWhy,
-    ServerInfo,
-    SessionAttached,
     SessionOpened,
     Shutdown,
-    Why,
 )
-from rain.protocol.shown import Impossible, SessionInfo, WorkerInfo
+from rain.protocol.queries import QueryServer, QueryWhy, ServerInfo, Why
 
 if TYPE_CHECKING:
     from rain.client.machine.events import Request
@@ -104,9 +98,11 @@ class Client:
             raise RainException(f"name: expected a text or None, found {name!r}")
         if ttl is not None and not (is_number(ttl) and ttl > 0):
             raise RainException(f"ttl: expected seconds above 0 or None, found {ttl!r}")
+        if ttl is not None:
+            self._shell.outlived = True
         outcome = self._ask(lambda request: OpenSession(request, name, bool(fail_fast), ttl))
         assert isinstance(outcome, SessionOpened), "the server answers OpenSession with nothing else"
-        session = Session(self, outcome.session, name=name, fail_fast=bool(fail_fast))
+        session = Session(self, outcome.session, name=name, fail_fast=bool(fail_fast), ttl=ttl)
         self._sessions[outcome.session] = session
         if default:
             session.set_as_default()
@@ -119,33 +115,35 @@ class Client:
         RainException where there is none, or its client is still connected.
         """
         _check_name(name)
-        outcome = self._ask(lambda request: AttachSession(request, name))
-        assert isinstance(outcome, SessionAttached), "the server answers AttachSession with nothing else"
-        session = Session(self, outcome.session, name=outcome.name, fail_fast=outcome.fail_fast)
-        session._adopt(outcome)
-        self._sessions[outcome.session] = session
+        self._shell.outlived = True
+        steps = self._shell.run(lambda ask: attach(ask, name, self._sessions.__contains__))
+        outcome = Pending(steps, lambda found: found, "the server's answer").result()
+        if isinstance(outcome, Trouble):
+            raise exception_from(outcome, 0)
+        attached, graph = outcome
+        open_here = self._sessions.get(attached.session)
+        if open_here is not None:
+            return open_here
+        if graph is None:
+            # The handle went while the server was asked.
+            return self.attach(name)
+        session = Session(self, attached.session, name=attached.name, fail_fast=attached.fail_fast, ttl=attached.ttl_s)
+        session._adopt(attached, graph)
+        self._sessions[attached.session] = session
         return session
 
     def sessions(self) -> list[dict[str, Any]]:
         """The sessions at the server: id, name, state, and how many tasks are in which state."""
-        return [_session(info) for info in self._server_info().sessions]
+        return [session_facts(info) for info in self._server_info().sessions]
 
     def get_server_info(self) -> dict[str, Any]:
         """The server's version and process, its workers with their tasks and objects, and its sessions.
 
-        `tasks` and `objects` of a worker are ids, at most 10,000 of each; `n_tasks` and `n_objects` count all.
+        `tasks` of a worker: given to it and not done; `objects`: it holds them, fetches them or is making them. These
+        are ids, at most 10,000 of each; `n_tasks` and `n_objects` count all.
         `impossible`: ready tasks that no present worker could ever run. `log`: the log file, on that host.
         """
-        info = self._server_info()
-        return {
-            "version": info.version,
-            "host": info.host,
-            "pid": info.pid,
-            "log": info.log,
-            "workers": [_worker(each) for each in info.workers],
-            "sessions": [_session(each) for each in info.sessions],
-            "impossible": [_impossible(each) for each in info.impossible],
-        }
+        return server_facts(self._server_info())
 
     def why(self, task: Task | str) -> list[str]:
         """Why a task is not done, or how it ended, in a few lines; of any session where named as "s1.t3"."""
@@ -159,8 +157,8 @@ class Client:
 
         `wait`: returns when it has left. Raises RainException where no other worker could stand in for it.
         """
-        number = parse_worker(worker)
-        self._ask(lambda request: DrainWorker(request, number, wait), limit_s=None if wait else ANSWER_LIMIT_S)
+        number, waits = parse_worker(worker), bool(wait)
+        self._ask(lambda request: DrainWorker(request, number, waits), limit_s=None if waits else ANSWER_LIMIT_S)
 
     def update(self, items: Items) -> None:
         """Refreshes `state` and `info` of tasks and objects, of one session or of several."""
@@ -201,6 +199,16 @@ class Client:
         state = "closed" if self._closed else ("connected" if self._shell.lost_reason is None else "connection lost")
         return f"<Client of {self.address}, {state}>"
 
+    def _repr_html_(self) -> str | None:
+        from rain.client.reprs import client_html
+
+        return client_html(self)
+
+    def __reduce__(self) -> Any:
+        raise RainException(
+            f"{self!r} cannot be pickled: a connection belongs to its process; another one makes its own `Client(…)`"
+        )
+
     def _ask(self, make: Any, limit_s: float | None = ANSWER_LIMIT_S) -> Reply:
         outcome: Reply | Trouble = Pending(self._shell.ask(make), lambda found: found, "the server's answer").result(
             limit_s
@@ -209,11 +217,14 @@ class Client:
             raise exception_from(outcome, 0)
         return outcome
 
-    def _server_info(self) -> ServerInfo:
+    def _workers(self, limit_s: float) -> list[WorkerFacts]:
+        return [worker_facts(each) for each in self._server_info(limit_s).workers]
+
+    def _server_info(self, limit_s: float = ANSWER_LIMIT_S) -> ServerInfo:
         def make(request: int) -> Request:
             return QueryServer(request)
 
-        info = self._ask(make)
+        info = self._ask(make, limit_s)
         assert isinstance(info, ServerInfo), "the server answers QueryServer with nothing else"
         return info
 
@@ -236,58 +247,8 @@ def _mark(sessions: weakref.WeakValueDictionary[int, Session], news: MarkSession
 
 def _end(shell: Shell, cluster: LocalCluster | None) -> None:
     """What closing a client, letting it go, and the end of the program have in common."""
-    shell.close()
-    if cluster is not None:
-        cluster.stop()
-
-
-def _session(info: SessionInfo) -> dict[str, Any]:
-    return {
-        "session_id": session_name(info.session),
-        "name": info.name,
-        "state": info.state,
-        "tasks": dict(info.tasks),
-        "n_objects": info.n_objects,
-        "impossible": info.impossible,
-    }
-
-
-def _worker(info: WorkerInfo) -> dict[str, Any]:
-    return {
-        "worker_id": worker_name(info.worker),
-        "address": info.address,
-        "host": info.host,
-        "pid": info.pid,
-        "resources": _resources(info.offer),
-        "tasks": [task_name(session, task) for session, task in info.tasks],
-        "objects": [object_name(session, obj) for session, obj in info.objects],
-        "n_tasks": info.n_tasks,
-        "n_objects": info.n_objects,
-        "suspect": info.suspect,
-        "log": info.log,
-        "draining": info.draining,
-    }
-
-
-def _impossible(found: Impossible) -> dict[str, Any]:
-    return {
-        "session_id": session_name(found.session),
-        "first_task": task_name(found.session, found.task),
-        "n_tasks": found.n_tasks,
-        "needed": _resources(found.needed),
-    }
-
-
-def _resources(offer: Offer | Needed) -> dict[str, float | int]:
-    """What a worker offers or a task needs, as a user writes it."""
-    found: dict[str, float | int] = {"cpus": _plain(offer.cpus)}
-    if offer.gpus:
-        found["gpus"] = _plain(offer.gpus)
-    if offer.memory_bytes:
-        found["memory"] = offer.memory_bytes
-    found.update((name, _plain(amount)) for name, amount in offer.named)
-    return found
-
-
-def _plain(amount: int) -> float | int:
-    return amount // UNIT if amount % UNIT == 0 else amount / UNIT
+    try:
+        shell.close()
+    finally:
+        if cluster is not None:
+            cluster.stop()

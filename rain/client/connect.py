@@ -60,6 +60,8 @@ def find_target(
     Raises RainException when it cannot be known, or when there are no keys for it.
     """
     explicit = access if access is not None else environ.get("RAIN_ACCESS") or None
+    if explicit is not None and not isinstance(explicit, str | os.PathLike):
+        raise RainException(f"access: expected the path of an access file, found {explicit!r}")
     path = Path(explicit) if explicit is not None else None
     if address is not None:
         host, number = parse_address(address, port)
@@ -95,7 +97,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_port(value: object) -> bool:
-    return isinstance(value, int) and 0 < value < 65536
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def _reachable(host: str) -> str:

@@ -23,6 +23,9 @@ from rain.core.kinds import ExecuteArgs, InputWord, Kind, OutputWord, TextWord, 
 from rain.core.spec import OutputSpec
 from rain.protocol.codec import encode
 
+#: Of one name in a path, as Linux has it.
+_MAX_NAME_BYTES = 255
+
 Argument = str | DataObject | Task | Input | Output
 
 
@@ -128,6 +131,7 @@ class _Parser:
         if not isinstance(value, Output):
             raise RainException(f"expected a path or an Output for an output, found {value!r}")
         path = checked_path(value.path or value.label or f"output_{len(self.outputs)}", "Output")
+        _check_file(path, "Output")
         return self._add_output(value, path)
 
     def stream(self, value: object, name: str) -> int | None:
@@ -152,6 +156,7 @@ class _Parser:
 
     def _add(self, source: DataObject | str, port: Input) -> InputWord:
         path = port.path
+        _check_file(path, "Input")
         if path is not None and self._paths.setdefault(path, source) is not source and self._paths[path] != source:
             raise RainException(f"two different inputs have the path {path!r}: give one of them another")
         self.inputs.append(source)
@@ -293,6 +298,18 @@ class Program:
     def __repr__(self) -> str:
         words = " ".join(word.text if isinstance(word, TextWord) else "…" for word in self._pattern.args.words)
         return f"<Program {words}>"
+
+
+def _check_file(path: str | None, what: str) -> None:
+    """Raises RainException for what may be a label but is no path of a file of a program."""
+    if path is None:
+        return
+    names = [name for name in path.split("/") if name not in {"", "."}]
+    if not names:
+        raise RainException(f"{what}: {path!r} is the program's working folder itself, a name in it is needed")
+    size = max(len(name.encode()) for name in names)
+    if size > _MAX_NAME_BYTES:
+        raise RainException(f"{what}: a file's name has at most {_MAX_NAME_BYTES} bytes, found {size} in {path!r}")
 
 
 def _check_directory(obj: DataObject) -> None:

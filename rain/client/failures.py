@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from rain.client.machine.effects import Trouble
+from rain.client.source_lines import with_source_lines
+from rain.core.cells import shown_place, with_cell_names
 from rain.core.errors import RainException, SessionException, TaskException
 from rain.core.failure import Cause, Failure
 from rain.core.ids import task_name, worker_name
+from rain.core.markup import size_text
+from rain.core.note import TaskNote
+from rain.core.resources import Request
+from rain.protocol.shown import TASK_STATE_NAMES
+
+#: As the server numbers the states of tasks.
+_NOT_RUN = (TASK_STATE_NAMES.index("failed"), TASK_STATE_NAMES.index("cancelled"))
 
 
 def exception_from(
@@ -16,20 +27,27 @@ def exception_from(
     name: str | None = None,
     made_at: str | None = None,
     element: tuple[int, int] | None = None,
+    request: Request | None = None,
 ) -> RainException:
     """A fresh exception; a task's one has its facts as attributes and the original exception as `__cause__`.
 
-    `element`: which element of how many of a task array it is about.
+    `element`: which element of how many of a task array it is about. `request`: what the task asked for.
     """
     if trouble.task is None:
         if trouble.session_failed or trouble.server_gone:
             return SessionException(trouble.reason)
         return RainException(trouble.reason)
+    note = (trouble.info and trouble.info.note) or TaskNote()
     failure = trouble.failure or Failure(cause=Cause.TASK, message=trouble.reason)
+    failure = replace(failure, traceback=with_cell_names(with_source_lines(failure.traceback)))
+    made_at, made_source = (None, "") if made_at is None else shown_place(made_at)
     task_id = task_name(session, trouble.task)
     worker = worker_name(trouble.worker) if trouble.worker else None
+    headline = _headline(failure, _described(task_id, name, element), worker)
+    if request is not None and failure.cause is Cause.EXECUTOR and "signal 9" in failure.message:
+        headline += _memory_text(request)
     exception = TaskException(
-        _text(failure, _described(task_id, name, element), worker, made_at),
+        _text(failure, headline, made_at),
         task=task,
         task_id=task_id,
         task_name=name,
@@ -37,9 +55,13 @@ def exception_from(
         worker=worker,
         attempt=trouble.attempt,
         remote_traceback=failure.traceback,
-        debug=failure.debug,
-        stderr=failure.stderr,
+        debug=note.debug or failure.debug,
+        stdout=note.stdout,
+        stderr=note.stderr or failure.stderr,
         made_at=made_at,
+        made_source=made_source,
+        not_run=max(0, _n_not_run(trouble)),
+        headline=headline,
     )
     if failure.pickled is not None:
         from rain.data.exceptions import exception_of
@@ -58,12 +80,27 @@ def _described(task_id: str, name: str | None, element: tuple[int, int] | None) 
     return described if element is None else f"{described} (element {element[0]} of {element[1]})"
 
 
-def _text(failure: Failure, described: str, worker: str | None, made_at: str | None) -> str:
+def _headline(failure: Failure, described: str, worker: str | None) -> str:
     if failure.cause is Cause.CANCELLED:
-        lines = [f"task {described} was cancelled"]
-    else:
-        where = f" on {worker}" if worker else ""
-        lines = [f"task {described} failed{where}: {failure.message}"]
+        return f"task {described} was cancelled"
+    where = f" on {worker}" if worker else ""
+    return f"task {described} failed{where}: {failure.message}"
+
+
+def _memory_text(request: Request) -> str:
+    """What the request had to do with it, should memory have run out."""
+    if request.memory_bytes:
+        return f"\nit asked for memory={request.memory_bytes} ({size_text(request.memory_bytes)})"
+    return '\nit asked for no memory: with memory="4 GiB", say, it runs only where there is so much'
+
+
+def _n_not_run(trouble: Trouble) -> int:
+    """Where a task failed its session: how many others ended with it."""
+    return sum(bytes(trouble.states).count(state) for state in _NOT_RUN) - 1
+
+
+def _text(failure: Failure, headline: str, made_at: str | None) -> str:
+    lines = [headline]
     if made_at:
         lines.append(f"made at {made_at}")
     for title, text in (("on the worker", failure.traceback), ("debug", failure.debug), ("stderr", failure.stderr)):

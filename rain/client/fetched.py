@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rain.client.arrays import ObjectArray
@@ -36,7 +38,7 @@ def fetched_values(
     found, users = iter(fetched.stored), fetched.users
     for obj in objects:
         if isinstance(obj, ObjectArray):
-            yield [_instance(next(found), obj._plan(number), users.get(number, b"")) for number in obj._numbers]
+            yield _elements(obj, islice(found, len(obj)), users)
             continue
         user = users.get(obj._number, b"")
         if isinstance(obj._constant, Constant):
@@ -47,10 +49,37 @@ def fetched_values(
         yield instance
 
 
+def _elements(array: ObjectArray, stored: Iterable[Stored], users: dict[int, bytes]) -> list[DataInstance]:
+    """The values of an array; there may be many, so what is seldom asked for is made when it is."""
+    from rain.data.instance import instance_of
+
+    plan = array._plan
+    with _without_collections():
+        return [
+            instance_of(each.data, each.content_type, plan, number)
+            if type(each.data) is bytes and number not in users
+            else _instance(each, plan(number), users.get(number, b""))
+            for number, each in zip(array._numbers, stored, strict=True)
+        ]
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Garbage collections meanwhile would look at all the new instances again and again, and find nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _instance(stored: Stored, spec: Any, user: bytes) -> DataInstance:
     from rain.data.instance import DataInstance
+    from rain.data.instance_info import InstanceInfo
 
-    info = SimpleNamespace(user=decode_user(user))
+    info = InstanceInfo(stored.size, stored.content_type, decode_user(user))
     if isinstance(stored.data, bytes):
         return DataInstance(stored.data, content_type=stored.content_type, size=stored.size, spec=spec, info=info)
     assert isinstance(stored.data, Path), "what was fetched is in memory or in a file of our own"

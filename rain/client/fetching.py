@@ -6,17 +6,23 @@ import asyncio
 import uuid
 from array import array
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, compress
 from pathlib import Path
 
 from rain.client.fetched import FetchedData
 from rain.client.machine.effects import Reply, Trouble
 from rain.client.machine.events import Request
+from rain.core.ids import object_name
 from rain.protocol.client import Locate, Located
-from rain.protocol.columns import check_total, pack, unpack
+from rain.protocol.columns import check_total, column, unpack
 from rain.wire.fetcher import Fetcher
 from rain.wire.holder import Stored
+from rain.wire.incoming import Unwritten
 
+#: Objects asked for at once, so that small ones all travel inside the answer.
+MAX_LOCATED = 1 << 16
 #: How often a holder that turned out not to have an object is asked about again, before the fetch is given up.
 MAX_ROUNDS = 6
 #: The pauses before that, each twice as long as the one before; about two seconds in all.
@@ -25,15 +31,32 @@ FIRST_PAUSE_S = 0.03
 Ask = Callable[[Callable[[int], Request]], Awaitable[Reply | Trouble]]
 
 
+@dataclass(slots=True)
+class _Found:
+    """What is here already: the objects, and the JSON of each `info.user` there is."""
+
+    stored: dict[int, Stored] = field(default_factory=dict)
+    users: dict[int, bytes] = field(default_factory=dict)
+
+
 async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Sequence[int]) -> FetchedData | Trouble:
-    """The objects, in the order asked for, as soon as all are finished; large ones are files in the fetcher's folder.
+    """The objects, in the order asked for, when all are finished; large ones are files in the fetcher's folder."""
+    found = _Found()
+    wanted = array("I", dict.fromkeys(objects))
+    for start in range(0, len(wanted), MAX_LOCATED):
+        trouble = await _fetch_some(ask, fetcher, session, wanted[start : start + MAX_LOCATED], found)
+        if trouble is not None:
+            return trouble
+    return FetchedData(list(map(found.stored.__getitem__, objects)), found.users)
+
+
+async def _fetch_some(ask: Ask, fetcher: Fetcher, session: int, objects: array[int], found: _Found) -> Trouble | None:
+    """Adds these objects to what was found.
 
     A holder may go away between the answer and the question to it: then the server is asked again, which finds another
     one or has the object computed again.
     """
-    found: dict[int, Stored] = {}
-    users: dict[int, bytes] = {}
-    missing = list(dict.fromkeys(objects))
+    missing = objects
     for attempt in range(MAX_ROUNDS):
         if attempt:
             # The server may not have noticed yet that the holder is gone.
@@ -42,16 +65,20 @@ async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Seque
         if isinstance(outcome, Trouble):
             return outcome
         fetcher.learn(outcome.peers)
-        users.update((missing[place], user) for place, user in outcome.users)
-        elsewhere = _take_inline(outcome, missing, found)
+        found.users.update((missing[place], user) for place, user in outcome.users)
+        elsewhere = take_inline(outcome, missing, found.stored)
         for holder, numbers in elsewhere.items():
             for number, stored in zip(numbers, await fetcher.get(holder, session, numbers), strict=True):
+                if isinstance(stored, Unwritten):
+                    name = object_name(session, number)
+                    return Trouble(reason=f"{name} cannot be written on this machine: {stored.reason}.")
                 mine = _claim(stored)
                 if mine is not None:
-                    found[number] = mine
-        missing = [number for number in missing if number not in found]
+                    found.stored[number] = mine
+        asked_for = chain.from_iterable(elsewhere.values())
+        missing = array("I", [number for number in asked_for if number not in found.stored])
         if not missing:
-            return FetchedData([found[number] for number in objects], users)
+            return None
     return Trouble(
         reason=f"{len(missing)} of {len(objects)} objects could not be had from the workers that hold them, "
         f"after {MAX_ROUNDS} tries. Can this machine reach the workers' data ports?"
@@ -70,27 +97,30 @@ def _claim(stored: Stored | None) -> Stored | None:
     return Stored(stored.size, stored.content_type, path)
 
 
-async def _locate(ask: Ask, session: int, objects: Sequence[int]) -> Located | Trouble:
-    outcome = await ask(lambda request: Locate(request=request, session=session, objects=pack("I", objects)))
+async def _locate(ask: Ask, session: int, objects: array[int]) -> Located | Trouble:
+    outcome = await ask(lambda request: Locate(request=request, session=session, objects=column(objects)))
     assert isinstance(outcome, Located | Trouble), "the machine answers a Locate with nothing else"
     return outcome
 
 
-def _take_inline(located: Located, objects: Sequence[int], found: dict[int, Stored]) -> dict[int, list[int]]:
+def take_inline(located: Located, objects: array[int], found: dict[int, Stored]) -> dict[int, list[int]]:
     """Adds what came with the answer to `found`; the others by holder. Raises ProtocolViolation."""
     rows = len(objects)
     holders = unpack("I", located.holder, "holder", rows)
     sizes = unpack("Q", located.size, "size", rows)
     inline = unpack("B", located.inline, "inline", rows)
-    inline_sizes = array("Q", (size for size, here in zip(sizes, inline, strict=True) if here))
-    check_total(inline_sizes, len(located.data), "located")
     elsewhere: dict[int, list[int]] = defaultdict(list)
+    data = bytes(located.data)
+    here: Iterable[tuple[int, int, str | None]] = zip(objects, sizes, located.content_types, strict=True)
+    if 0 in inline:
+        for number, holder, is_here in zip(objects, holders, inline, strict=True):
+            if not is_here:
+                elsewhere[holder].append(number)
+        here = compress(here, inline)
+        sizes = array("Q", compress(sizes, inline))
+    check_total(sizes, len(data), "located")
     at = 0
-    for row, number in enumerate(objects):
-        if inline[row]:
-            size = sizes[row]
-            found[number] = Stored(size, located.content_types[row], bytes(located.data[at : at + size]))
-            at += size
-        else:
-            elsewhere[holders[row]].append(number)
+    for number, size, content_type in here:
+        found[number] = Stored(size, content_type, data[at : at + size])
+        at += size
     return elsewhere

@@ -18,15 +18,18 @@ KEPT = 1
 CONSTANT = 2
 #: Another thread submitted it before the one that made it had said all: kept at the server until that one submits.
 LENT = 4
+#: A notebook has a handle of its task, see `client.keeping`.
+IN_HAND = 8
 #: The server keeps it.
-HELD = KEPT | LENT
+HELD = KEPT | LENT | IN_HAND
 
 #: Flags with KEPT, without it, and whether they have it, by `bytes.translate`; likewise for the others.
 WITH_KEPT = bytes(flags | KEPT for flags in range(256))
 WITHOUT_KEPT = bytes(flags & ~HELD for flags in range(256))
 IS_KEPT = bytes(flags & KEPT for flags in range(256))
 IS_HELD = bytes(flags & HELD != 0 for flags in range(256))
-IS_LENT = bytes(flags & LENT for flags in range(256))
+#: Whether it stays until somebody lets go of it, so that it can still be kept.
+MAY_BE_KEPT = bytes(flags & (LENT | IN_HAND) for flags in range(256))
 WITH_LENT = bytes(flags | LENT for flags in range(256))
 WITHOUT_LENT = bytes(flags & ~LENT for flags in range(256))
 #: Whether what is lent is nothing else.
@@ -48,6 +51,14 @@ class Constant(msgspec.Struct, frozen=True):
 
 #: What sessions number as constants.
 AnyConstant = Constant | OnDisk
+
+
+class SentConstant(msgspec.Struct, frozen=True):
+    """A constant that was submitted by a handle which is gone; its bytes are at the server, if anywhere."""
+
+    content_type: str | None
+    label: str | None = None
+    data: bytes | None = None
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -74,17 +85,15 @@ class Columns:
         "first_task",
         "inputs",
         "n_inputs",
-        "n_outputs",
         "spec",
     )
 
     def __init__(self, first_task: int, first_object: int) -> None:
         self.first_task = first_task
         self.first_object = first_object
-        #: u32 per task: number of its spec, of its first output, how many outputs and inputs it has.
+        #: u32 per task: number of its spec, of its first output, how many inputs it has.
         self.spec = array("I")
         self.first_output = array("I")
-        self.n_outputs = array("I")
         self.n_inputs = array("I")
         #: u32 each: the objects that tasks read, in the order of tasks.
         self.inputs = array("I")
@@ -140,7 +149,6 @@ class GraphBuilder:
         self.places.append(place)
         columns.spec.append(spec)
         columns.first_output.append(first_output)
-        columns.n_outputs.append(n_outputs)
         columns.n_inputs.append(len(inputs))
         if inputs:
             columns.inputs.extend(inputs)
@@ -167,7 +175,6 @@ class GraphBuilder:
             columns.first_output.extend(range(first_output, first_output + n_tasks * n_outputs, n_outputs))
         else:
             columns.first_output.extend(array("I", (first_output,)) * n_tasks)
-        columns.n_outputs.extend(array("I", (n_outputs,)) * n_tasks)
         columns.n_inputs.extend(rows.n_inputs)
         columns.inputs.extend(rows.inputs)
         columns.args_size.extend(rows.args_size)
@@ -238,9 +245,13 @@ class GraphBuilder:
         """Whether the object carries the mark."""
         return bool(self.flags[number] & KEPT)
 
+    def is_fetchable(self, number: int) -> bool:
+        """Whether its user can fetch the object: it carries the mark, or is in hand."""
+        return bool(self.flags[number] & (KEPT | IN_HAND))
+
     def may_keep(self, numbers: range) -> bool:
-        """Whether the marks of an array, or of one object, can be set: before the submit, and while all are lent."""
-        return not self.is_submitted_object(numbers[0]) or self.first_unkept(numbers, IS_LENT) is None
+        """Whether the marks of an array, or of one object, can be set: before the submit, and while all stay anyway."""
+        return not self.is_submitted_object(numbers[0]) or self.first_unkept(numbers, MAY_BE_KEPT) is None
 
     def respec(self, task: int, spec: int) -> None:
         """Gives a task that is not submitted another spec."""

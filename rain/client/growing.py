@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.blocks import ArrayInputs, Block, Elementwise
-from rain.client.graph import Constant, Rows
+from rain.client.graph import Rows
+from rain.client.large import argument_objects
 from rain.client.numbers import number_column
-from rain.client.objects import DataObject
 from rain.core.errors import RainException
 from rain.core.ids import MAX_ID
 
@@ -71,10 +71,9 @@ def _with_constants(session: Session, items: Sequence[Any], instances: Sequence[
     if not instances:
         return items
     filled = list(items)
-    constants = [Constant(instance.get_bytes(), instance.content_type, "argument") for _, instance in instances]
-    made = session._graph.add_constants(constants)
-    for (place, _), number, constant in zip(instances, made, constants, strict=True):
-        filled[place] = DataObject(session, number, None, constant)
+    made = argument_objects(session, [instance for _, instance in instances])
+    for (place, _), obj in zip(instances, made, strict=True):
+        filled[place] = obj
     return filled
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rain.client.arrays import ObjectArray, TaskArray
@@ -12,6 +12,7 @@ from rain.client.task import Task
 from rain.core.errors import RainException
 
 if TYPE_CHECKING:
+    from rain.client.building import SessionGraph
     from rain.client.session import Session
 
 Item = Task | DataObject | TaskArray | ObjectArray
@@ -47,6 +48,20 @@ def split_items(items: Sequence[Item]) -> tuple[list[Task | TaskArray], list[Dat
     return tasks, objects
 
 
+def check_submitted(
+    graph: SessionGraph, tasks: Iterable[Task | TaskArray], objects: Iterable[DataObject | ObjectArray], what: str
+) -> None:
+    """Raises RainException unless all of these went with a submit."""
+    builder = graph.builder
+    missing: Task | TaskArray | DataObject | ObjectArray | None = next(
+        (task for task in tasks if not builder.is_submitted_task(task._number)), None
+    )
+    if missing is None:
+        missing = next((obj for obj in objects if not builder.is_submitted_object(obj._number)), None)
+    if missing is not None:
+        raise RainException(f"{missing._described()} is not submitted, so it cannot be {what}: call `submit()` first")
+
+
 def is_empty(item: object) -> bool:
     """Whether it is an array without elements, of which nothing is to be asked."""
     return isinstance(item, TaskArray | ObjectArray) and not len(item)
@@ -60,17 +75,27 @@ def to_objects(item: Any) -> DataObject | ObjectArray:
 
 
 def find_task(session: Session, number: int) -> Task | None:
-    """The user's handle of a task, where there still is one.
+    """The user's handle of a task, where there still is one."""
+    return find_handles(session, {number}).get(number)
+
+
+def find_handles(session: Session, numbers: Collection[int]) -> dict[int, Task]:
+    """The user's handles of these tasks, as far as there still are any, by number.
 
     Sessions keep no handles: a register would cost every one of a million tasks for the one that fails. So Python's own
     list of objects is searched, once per failure.
     """
+    found: dict[int, Task] = {}
+    if not numbers:
+        return found
     for candidate in gc.get_objects():
         # `type(…)` and not `isinstance`, which would run `__class__` of foreign proxies.
         if not issubclass(type(candidate), Task):
             continue
         # A task whose making was refused has no number; its traceback may keep it alive.
-        if getattr(candidate, "_number", None) == number and candidate._session is session:
-            found: Task = candidate
-            return found
-    return None
+        number = getattr(candidate, "_number", -1)
+        if number in numbers and candidate._session is session:
+            found[number] = candidate
+            if len(found) == len(numbers):
+                break
+    return found

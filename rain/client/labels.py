@@ -30,7 +30,14 @@ def elements_of(value: Any, what: str) -> DataObject | Elementwise:
             f"{what}: expected data objects, one per task, or a single one for all, found {value!r}: "
             "make constants of values, [blob(value) for value in …]"
         )
-    return Elementwise([to_dataobj(each) for each in value])
+    return Elementwise([_element(each, number, what) for number, each in enumerate(value)])
+
+
+def _element(value: Any, number: int, what: str) -> DataObject:
+    try:
+        return to_dataobj(value)
+    except RainException as error:
+        raise RainException(f"{what}, element {number}: {error}") from None
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]], what: str) -> dict[str, list[Any]]:

@@ -32,10 +32,13 @@ class LocalRain:
 
     def stop(self) -> None:
         """Ends everything and removes all files; repeatable."""
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
-        self._cluster.stop()
+        clients, self._clients = self._clients, []
+        try:
+            for client in clients:
+                client.close()
+        finally:
+            # Also where Ctrl-C ended that.
+            self._cluster.stop()
 
     def __enter__(self) -> LocalRain:
         return self

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.blocks import ArrayInputs, Elementwise
 from rain.client.calls import MAX_ARGUMENT_BYTES, PICKLE_PROTOCOL, PLAIN, Accepted, Collected, InputAt, InputRun
+from rain.client.large import as_instance
 from rain.client.objects import DataObject
 from rain.client.ports import Input
 from rain.client.task import Task
@@ -145,14 +146,10 @@ class _CallPlanner:
             raise self._function._too_large((), {name: value}, len(data))
         if len(data) <= MAX_REPEATED_BYTES and is_plain((value,)):
             return value
-        from rain.data.encode import encode_value
-        from rain.data.instance import DataInstance
-
-        instance = DataInstance(encode_value(value, "cloudpickle"), content_type="cloudpickle")
-        position = self._start.reference(instance)
+        position = self._start.reference(as_instance(value))
         assert isinstance(position, int), "an instance is one input"
         place = InputAt(position)
-        return place if self._function._loads_inputs else Accepted(place, Input(load=True))
+        return place if self._function._loads_inputs else Accepted(place, Input(load=True), name)
 
 
 def is_plain(values: Iterable[Any], depth: int = 0) -> bool:

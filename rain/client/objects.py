@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rain.client.active import chosen_session
 from rain.client.arrays import ObjectArray, TaskArray
-from rain.client.graph import AnyConstant, Constant
+from rain.client.graph import AnyConstant, Constant, SentConstant
 from rain.client.on_disk import DirectoryOnDisk, FileOnDisk
 from rain.client.ports import checked_label
 from rain.client.records import OBJECT_STATES, ObjectPlan, ObjectRecord
@@ -34,10 +34,12 @@ class DataObject:
     _number: int
     #: The task whose output it is, None for a constant.
     _task: Task | None
-    _constant: AnyConstant | None
+    _constant: AnyConstant | SentConstant | None
     _info: ObjectRecord | None
 
-    def __init__(self, session: Session, number: int, task: Task | None, constant: AnyConstant | None) -> None:
+    def __init__(
+        self, session: Session, number: int, task: Task | None, constant: AnyConstant | SentConstant | None
+    ) -> None:
         self._session = session
         self._number = number
         self._task = task
@@ -142,10 +144,20 @@ class DataObject:
     def __repr__(self) -> str:
         return f"<DataObject {self._described()}>"
 
+    def _repr_html_(self) -> str | None:
+        from rain.client.reprs import object_html
+
+        return object_html(self)
+
     @property
     def _is_here(self) -> bool:
         """The client has the bytes: nobody has to be asked for them."""
         return isinstance(self._constant, Constant)
+
+    @property
+    def _sendable(self) -> AnyConstant | None:
+        """The constant whose bytes this client can send, again too; None for everything else."""
+        return None if isinstance(self._constant, SentConstant) else self._constant
 
     @property
     def _output_spec(self) -> Any:
@@ -164,7 +176,7 @@ class DataObject:
 
     def _origin(self) -> str:
         if self._constant is not None:
-            return f"constant '{self._constant.label}'"
+            return "a constant" if self._constant.label is None else f"constant '{self._constant.label}'"
         assert self._task is not None, "a data object is a constant or an output"
         name = self._task.name
         return f"output of '{name}'" if name else f"output of {self._task._described()}"
@@ -240,10 +252,14 @@ def constant_from(value: Any, label: str | None, content_type: str | None, encod
         return Constant(value, checked_type(content_type), label)
     if isinstance(value, bytearray | memoryview):
         return Constant(bytes(value), checked_type(content_type), label)
-    raise RainException(
-        f"blob: expected bytes or str, found {type(value).__name__}: say how it becomes bytes, "
-        'such as blob(value, encode="pickle") or encode="json"'
-    )
+    from rain.client.task import Task
+
+    hint = 'say how it becomes bytes, such as blob(value, encode="pickle") or encode="json"'
+    if type(value).__name__ == "DataInstance":
+        hint = "its bytes make one, blob(instance.get_bytes(), content_type=instance.content_type)"
+    elif isinstance(value, DataObject | Task | TaskArray | ObjectArray):
+        hint = "it stands for data of the session already, pass it as it is"
+    raise RainException(f"blob: expected bytes or str, found {type(value).__name__}: {hint}")
 
 
 def to_dataobj(value: Any) -> DataObject:

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
-from rain.wire.endpoint import Frames
+from rain.wire.endpoint import Frames, size_bytes
 from rain.wire.link import Link
 
 #: The link is given no more than this until the server has read some of it.
@@ -48,6 +48,10 @@ class PacedSender:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._send_later())
 
+    def send_at_once(self, frames: Frames) -> bool:
+        """The same for a small message from any thread; False, with nothing done, where it would have to wait."""
+        return not self._waiting and self._link.send_at_once(frames)
+
     async def stream(self, messages: Iterable[Frames]) -> None:
         """Sends messages that are made one by one in another thread, so that few of them are ever in memory.
 
@@ -64,6 +68,15 @@ class PacedSender:
                 return
             self._link.send(frames)
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What the server has not read yet."""
+        return self._link.unsent_bytes + sum(map(size_bytes, self._waiting))
+
+    def drop_waiting(self) -> None:
+        """Forgets what waits here: nobody wants it any more."""
+        self._waiting.clear()
+
     def clear(self) -> None:
         """Forgets what waits: the link is lost or closed."""
         self._is_over = True
@@ -72,6 +85,9 @@ class PacedSender:
     async def _send_later(self) -> None:
         while self._waiting:
             if self._link.unsent_bytes < MAX_UNSENT_BYTES:
-                self._link.send(self._waiting.popleft())
+                # In this order, so that nothing is sent at once before it.
+                self._link.send(self._waiting[0])
+                if self._waiting:
+                    self._waiting.popleft()
             else:
                 await asyncio.sleep(RETRY_S)

@@ -53,7 +53,7 @@ class Pending(Generic[T]):
         if self._future is None:
             return self._finish(None)
         try:
-            outcome = _interruptible_result(self._future, timeout, self._look)
+            outcome = interruptible_result(self._future, timeout, self._look)
         except concurrent.futures.CancelledError:
             raise _ended() from None
         except BaseException as error:
@@ -123,10 +123,10 @@ def check_timeout(timeout: object) -> None:
         raise RainException(f"timeout: expected seconds or None, found {timeout!r}")
 
 
-def _interruptible_result(
-    future: concurrent.futures.Future[Any], timeout: float | None, look: Callable[[], None] | None
-) -> Any:
-    """The result; looks up from waiting now and then.
+def interruptible_result(
+    future: concurrent.futures.Future[T], timeout: float | None = None, look: Callable[[], None] | None = None
+) -> T:
+    """The result, waited for at most `timeout` seconds (TimeoutError); looks up from waiting now and then.
 
     A signal that another thread of the user's happened to take is handled by the main thread, but does not wake it.
     """
@@ -143,4 +143,4 @@ def _interruptible_result(
 
 
 def _ended() -> SessionException:
-    return SessionException("the client was closed while this call waited")
+    return SessionException("the client was closed while this call waited: make a new one with `Client(…)`")

@@ -78,6 +78,10 @@ class Plans:
         """Nothing can be changed any more in what was handed out."""
         self._tasks.clear()
         self._objects.clear()
+        self.attached(task_users, object_users)
+
+    def attached(self, task_users: Users, object_users: Users) -> None:
+        """What is attached to tasks and objects that are at the server."""
         self._task_users.update(task_users)
         self._object_users.update(object_users)
 

@@ -58,10 +58,11 @@ class InputDir(Input):
         label: str | None = None,
         path: str | None = None,
         dataobj: DataObject | Task | None = None,
+        load: bool | None = None,
         *,
         write: bool = False,
     ) -> None:
-        super().__init__(label, path, dataobj, content_type=DIRECTORY, write=write)
+        super().__init__(label, path, dataobj, load, content_type=DIRECTORY, write=write)
 
 
 class Output:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from rain.core.ids import worker_name
 from rain.core.note import TaskNote
 from rain.core.user import decode_user
-from rain.protocol.shown import ObjectInfo, TaskInfo
+from rain.protocol.shown import AttemptInfo, ObjectInfo, TaskInfo
 
 if TYPE_CHECKING:
     from rain.client.task import Task
@@ -22,6 +24,9 @@ WAITING, RUNNING, FINISHED, FAILED, CANCELLED = range(1, 6)
 OBJECT_STATES = (None, "unfinished", "finished", "removed")
 OBJECT_STATE_NUMBERS = {state: number for number, state in enumerate(OBJECT_STATES)}
 OBJECT_UNFINISHED, OBJECT_FINISHED, OBJECT_REMOVED = range(1, 4)
+
+
+_UNKNOWN_ATTEMPT = "nothing is known of it: its worker was lost, it was taken back, or too much was said before it"
 
 
 class _Record:
@@ -84,10 +89,23 @@ class TaskRecord(_Record):
 
     `error`: why it failed, text or None. `start_time`: seconds since 1970. `duration`: seconds of the task's own work.
     `worker`: "w2" or None. Of the last attempt: `debug`, the lines of `ctx.debug`; `user`, the dict that the task left
-    in `ctx.info.user`; `stdout` and `stderr`, the ends of what it printed.
+    in `ctx.info.user`; `stdout` and `stderr`, the ends of what it printed; `progress`, what it said last by
+    `ctx.progress` as (fraction, text), None where it did not. `attempts`: all of them, by number.
     """
 
-    __slots__ = ("attempt", "debug", "duration", "error", "start_time", "stderr", "stdout", "user", "worker")
+    __slots__ = (
+        "_before",
+        "attempt",
+        "debug",
+        "duration",
+        "error",
+        "progress",
+        "start_time",
+        "stderr",
+        "stdout",
+        "user",
+        "worker",
+    )
 
     def __init__(self, news: TaskInfo) -> None:
         self.error = None if news.failure is None else news.failure.message
@@ -100,6 +118,44 @@ class TaskRecord(_Record):
         self.user = decode_user(note.user)
         self.stdout = note.stdout
         self.stderr = note.stderr
+        self.progress = note.progress
+        self._before = news.attempts
+
+    @property
+    def attempts(self) -> tuple[AttemptRecord, ...]:
+        """All attempts up to the last one; `attempts[0]` is the first. Empty before the first has begun.
+
+        Of an attempt whose worker was lost, or that was taken back, nothing is known; its `error` says so.
+        """
+        if self.worker is None:
+            return ()
+        before = {each.attempt: each for each in self._before}
+        unknown = AttemptInfo(0, 0, _UNKNOWN_ATTEMPT, 0)
+        known = [before.get(number) or replace(unknown, attempt=number) for number in range(self.attempt)]
+        return (*map(AttemptRecord.of, known), AttemptRecord(self, self.error))
+
+
+class AttemptRecord(_Record):
+    """What became of one attempt of a task; the words are those of `task.info`."""
+
+    __slots__ = ("attempt", "debug", "duration", "error", "progress", "stderr", "stdout", "user", "worker")
+
+    def __init__(self, record: TaskRecord, error: str | None) -> None:
+        self.attempt = record.attempt
+        self.worker = record.worker
+        self.error = error
+        self.duration = record.duration
+        self.debug = record.debug
+        self.user = record.user
+        self.stdout = record.stdout
+        self.stderr = record.stderr
+        self.progress = record.progress
+
+    @classmethod
+    def of(cls, past: AttemptInfo) -> AttemptRecord:
+        """An attempt before the last one."""
+        info = TaskInfo("", past.worker, past.attempt, past.duration_us or None, None, None, past.note)
+        return cls(TaskRecord(info), past.error)
 
 
 class ObjectRecord(_Record):

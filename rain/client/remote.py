@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from msgspec.structs import replace
 
 from rain.client.active import chosen_session
 from rain.client.building import SessionGraph
-from rain.client.calls import MAX_ARGUMENT_BYTES, CallSignature, Collected, accepted, annotations_of, dump_plain
-from rain.client.graph import Constant
+from rain.client.calls import (
+    MAX_ARGUMENT_BYTES,
+    Acceptance,
+    CallSignature,
+    Collected,
+    annotations_of,
+    dump_plain,
+    plain_call,
+)
 from rain.client.growing import add_array
+from rain.client.large import argument_objects, with_large_as_instances
 from rain.client.mapping import plan_calls
-from rain.client.objects import DataObject
 from rain.client.options import Settings, TaskOptions, settings_from
 from rain.client.ports import Input, OutputsLike, changed_outputs, outputs_from
 from rain.client.session import Session
@@ -28,9 +36,6 @@ from rain.protocol.codec import encode
 if TYPE_CHECKING:
     from rain.client.arrays import TaskArray
     from rain.client.numbers import InputItem
-
-#: `@function` makes data objects of arguments from this size on, once all of them together are too large.
-LARGE_ARGUMENT_BYTES = 64 << 10
 
 InputsLike = Mapping[str, Input] | tuple[()]
 
@@ -55,9 +60,13 @@ class RemoteFunction:
     ) -> None:
         if not callable(function):
             raise RainException(f"expected a function to decorate, found {function!r}")
+        if isinstance(function, RemoteFunction):
+            raise RainException(
+                f"{function._name}() makes tasks already; the plain function is {function._name}.__wrapped__"
+            )
         functools.update_wrapper(self, function)
         self._function = function
-        self._name = getattr(function, "__name__", type(function).__name__)
+        self._name: str = getattr(function, "__name__", type(function).__name__)
         self._with_context = with_context
         self._signature = CallSignature(function, with_context=with_context)
         annotated, returned = annotations_of(function)
@@ -71,6 +80,8 @@ class RemoteFunction:
         #: By which sessions know calls without options of their own.
         self._key = object()
         self._checked_counts: set[int] = set()
+        #: It came with what a task refers to, or with a result.
+        self._was_shipped = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Task:
         """Makes a task of the active session. Raises Python's own TypeError where the arguments do not fit."""
@@ -79,7 +90,7 @@ class RemoteFunction:
         if len(args) not in self._checked_counts:
             self._signature.check(args, kwargs)
             self._checked_counts.add(len(args))
-        session = chosen_session(self._session)
+        session = self._chosen(self._session)
         return self._make(session, self._plain_spec(session), len(self._outputs), args, kwargs)
 
     def map(self, *iterables: Any, **common: Any) -> TaskArray:
@@ -98,9 +109,27 @@ class RemoteFunction:
         session, spec, outputs = self._told(options)
         return add_array(session, spec, outputs, plan_calls(self, iterables, common))
 
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """As a function's: `instance.method(x)` makes a task of `method(instance, x)`."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _was_shipped=True)
+
     def __repr__(self) -> str:
         kind = "remote" if self._with_context else "function"
         return f"<@{kind} {self._name}{self._signature.signature}>"
+
+    def _chosen(self, told: Session | None) -> Session:
+        try:
+            return chosen_session(told)
+        except RainException:
+            if self._was_shipped:
+                raise RainException(
+                    f"{self._name}() makes a task, which a program with a session does; inside of a task there is "
+                    f"none: call the plain function, {self._name}.__wrapped__(…)"
+                ) from None
+            raise
 
     def _call_with_keywords(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
         options = {name: kwargs.pop(name) for name in list(kwargs) if name in self._signature.options}
@@ -111,7 +140,7 @@ class RemoteFunction:
     def _told(self, options: dict[str, Any]) -> tuple[Session, int, tuple[OutputSpec, ...]]:
         """The session, the number of the spec in it and the outputs, for a call with these options."""
         told = options.pop("session", None)
-        session = chosen_session(self._session if told is None else told)
+        session = self._chosen(self._session if told is None else told)
         outputs = self._outputs
         if not options:
             return session, self._plain_spec(session), outputs
@@ -151,16 +180,25 @@ class RemoteFunction:
         if not args and not kwargs:
             number, first_output = graph.add_task(spec, n_outputs, (), b"")
             task._set(session, number, first_output, ())
+            graph.hold(task, n_outputs)
+            return task
+        data = None if kwargs or self._inputs else plain_call(args)
+        if data is not None:
+            number, first_output = graph.add_task(spec, n_outputs, (), data)
+            task._set(session, number, first_output, ())
+            graph.hold(task, n_outputs)
             return task
         data, collected = self._dumped(args, kwargs)
         if not collected.inputs:
             number, first_output = graph.add_task(spec, n_outputs, (), data)
             task._set(session, number, first_output, ())
+            graph.hold(task, n_outputs)
             return task
         with graph.lock:
             inputs = _input_objects(session, collected)
             number, first_output = graph.add_task(spec, n_outputs, inputs, data)
         task._set(session, number, first_output, inputs)
+        graph.hold(task, n_outputs)
         return task
 
     def _dumped(
@@ -172,13 +210,20 @@ class RemoteFunction:
         if len(data) > MAX_ARGUMENT_BYTES:
             if self._with_context:
                 raise self._too_large(args, kwargs, len(data))
-            args = tuple(_as_object_if_large(value) for value in args)
-            kwargs = {name: _as_object_if_large(value) for name, value in kwargs.items()}
+            args, kwargs = with_large_as_instances(args, kwargs)
             data, collected = self._dump(args, kwargs, start)
+            if len(data) > MAX_ARGUMENT_BYTES and self._loads_inputs:
+                # A large one contains data objects, so that it cannot be one itself: then the arrays in it are.
+                data, collected = self._dump(args, kwargs, start, takes_arrays=True)
         return data, collected
 
     def _dump(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], start: Collected | None = None
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        start: Collected | None = None,
+        *,
+        takes_arrays: bool = False,
     ) -> tuple[bytes, Collected]:
         collected = Collected() if start is None else start.fork()
         plain = dump_plain(args, kwargs, collected)
@@ -187,6 +232,7 @@ class RemoteFunction:
         from rain.data.dump import dump_call
 
         collected = Collected() if start is None else start.fork()
+        collected.takes_arrays = takes_arrays
         names = self._signature.names
         return dump_call(args, kwargs, collected.reference, function=self._name, parameters=names), collected
 
@@ -196,6 +242,7 @@ class RemoteFunction:
             return args, kwargs
         bound = self._signature.signature.bind(*args, **kwargs)
         default = Input(load=True) if self._auto_load else None
+        accepted = Acceptance().accepted
         for name, value in bound.arguments.items():
             declared = self._inputs.get(name, default)
             if declared is None:
@@ -203,9 +250,9 @@ class RemoteFunction:
             if declared.load is None and self._auto_load:
                 declared = Input(load=True, content_type=declared.content_type)
             if isinstance(value, dict) and name not in kwargs and name in self._signature.var_keyword:
-                bound.arguments[name] = {key: accepted(each, declared) for key, each in value.items()}
+                bound.arguments[name] = {key: accepted(each, declared, key) for key, each in value.items()}
             else:
-                bound.arguments[name] = accepted(value, declared)
+                bound.arguments[name] = accepted(value, declared, name)
         return bound.args, bound.kwargs
 
     def _too_large(self, args: tuple[Any, ...], kwargs: dict[str, Any], total: int) -> RainWarning:
@@ -229,27 +276,10 @@ def _input_objects(session: Session, collected: Collected) -> list[InputItem]:
     """The inputs, instances among them made constants of the session. Raises RainException with nothing changed."""
     inputs: list[Any] = collected.inputs
     session._graph.check_inputs(item for item in inputs if item is not None)
-    constants = [
-        Constant(instance.get_bytes(), instance.content_type, "argument") for _, instance in collected.constants
-    ]
-    made = session._graph.add_constants(constants)
-    for (position, _), number, constant in zip(collected.constants, made, constants, strict=True):
-        inputs[position] = DataObject(session, number, None, constant)
+    made = argument_objects(session, [instance for _, instance in collected.constants])
+    for (position, _), obj in zip(collected.constants, made, strict=True):
+        inputs[position] = obj
     return inputs
-
-
-def _as_object_if_large(value: Any) -> Any:
-    """A large value as an instance, which becomes an input; others, and what contains data objects, as they are."""
-    from rain.data.encode import encode_value
-    from rain.data.instance import DataInstance
-
-    if isinstance(value, DataObject | Task | DataInstance):
-        return value
-    try:
-        data = encode_value(value, "cloudpickle")
-    except RainException:
-        return value
-    return DataInstance(data, content_type="cloudpickle") if len(data) > LARGE_ARGUMENT_BYTES else value
 
 
 def _checked_inputs(inputs: InputsLike, signature: CallSignature, name: str) -> dict[str, Input]:

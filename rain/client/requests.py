@@ -1,56 +1,32 @@
-"""What a session asks its server for: the messages, and what their answers change at the client."""
+"""What a session asks its server for; what the answers change at the client stands in `client.news`."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import compress, islice
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rain.client.along import AlongResults
 from rain.client.arrays import ObjectArray, TaskArray
 from rain.client.building import SessionGraph, gone_text
-from rain.client.failures import is_cancelled
 from rain.client.fetched import FetchedData, fetched_values
 from rain.client.handles import is_empty
 from rain.client.machine.effects import Reply, Trouble
 from rain.client.machine.events import Request
-from rain.client.numbers import awaited_tasks, mark, number_column
+from rain.client.news import learn_objects, learn_states, learn_tasks, mark_all, mark_finished
+from rain.client.numbers import awaited_tasks, number_column
 from rain.client.objects import DataObject
 from rain.client.pending import Pending, check_timeout
-from rain.client.records import (
-    CANCELLED,
-    FAILED,
-    FINISHED,
-    OBJECT_FINISHED,
-    OBJECT_STATE_NUMBERS,
-    OBJECT_UNFINISHED,
-    RUNNING,
-    TASK_STATE_NUMBERS,
-    WAITING,
-    ObjectRecord,
-    TaskRecord,
-)
+from rain.client.records import FINISHED, RUNNING, WAITING, TaskRecord
 from rain.client.submission import check_on_disk, parts, streamed_uploads, uploads
 from rain.client.task import Task
 from rain.core.errors import RainException
-from rain.core.failure import Cause
 from rain.core.ids import session_name
-from rain.protocol.client import (
-    CancelTasks,
-    CloseSession,
-    FindTasks,
-    ObjectNews,
-    QueryObjects,
-    QueryTasks,
-    TaskNews,
-    TasksFound,
-    Unkeep,
-    Wait,
-    WaitDone,
-)
+from rain.protocol.client import CancelTasks, CloseSession, Unkeep, Unwait, Wait, WaitDone
 from rain.protocol.codec import encode
 from rain.protocol.columns import column, pack, unpack
-from rain.protocol.shown import ObjectInfo, TaskInfo
+from rain.protocol.queries import ObjectNews, QueryObjects, QueryTasks, TaskNews
 
 if TYPE_CHECKING:
     from rain.client.session import Session
@@ -60,10 +36,8 @@ T = TypeVar("T")
 Tasks = Sequence[Task | TaskArray]
 Objects = Sequence[DataObject | ObjectArray]
 Asking = Callable[[Callable[[int], Request]], Awaitable[Reply | Trouble]]
-#: States of all tasks after everything is done: what was not known otherwise has finished.
-_ALL_DONE = bytes(FINISHED if state in (WAITING, RUNNING) else state for state in range(256))
+#: Whether a task in that state can still end.
 _IS_OPEN = bytes(state in (WAITING, RUNNING) for state in range(256))
-_ALL_MADE = bytes(OBJECT_FINISHED if state == OBJECT_UNFINISHED else state for state in range(256))
 
 
 class SessionRequests:
@@ -74,6 +48,7 @@ class SessionRequests:
         self._graph = graph
         self._connection = shell
         self._number = session._session_id
+        self._along = AlongResults()
         #: Warns who waits for what no worker can run.
         self._look = session._unrunnable.show
         #: Tasks were cancelled, or may fail alone: then `wait_all` has to ask which ones are not finished.
@@ -124,14 +99,26 @@ class SessionRequests:
         shell = self._shell
         numbers = awaited_tasks(tasks, objects)
 
-        def finish(outcome: WaitDone | Trouble | None) -> None:
+        def then(outcome: Reply | Trouble) -> Callable[[int], Request] | None:
+            if not isinstance(outcome, Trouble) or outcome.session_failed or outcome.server_gone:
+                return None
+            # How the others stand is news, too: all of them may have been cancelled.
+            return lambda request: self._query_states(request, numbers)
+
+        def finish(outcomes: tuple[Reply | Trouble, Reply | Trouble | None] | None) -> None:
+            outcome, news = outcomes or (None, None)
+            if isinstance(news, TaskNews):
+                learn_states(self._graph, numbers, news)
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, tasks)
-            self._mark_finished(tasks, objects)
+            if isinstance(outcome, WaitDone):
+                self._along.learn(outcome)
+            mark_finished(self._graph, tasks, objects)
 
         if not numbers:
             return Pending(None, finish)
-        return Pending(shell.ask(lambda request: Wait(request, self._number, column(numbers))), finish, look=self._look)
+        asked = shell.ask_on(lambda request: Wait(request, self._number, column(numbers)), then)
+        return Pending(asked, finish, look=self._look)
 
     def wait_some(self, tasks: Tasks, objects: Objects) -> Pending[tuple[list[Task], list[DataObject]]]:
         """Waits for at least one of these; of arrays the finished elements are returned."""
@@ -151,26 +138,37 @@ class SessionRequests:
                     some_objects += [obj._handle(i) for i, number in enumerate(obj._task_numbers) if number in done]
                 elif obj._task is None or obj._task._number in done:
                     some_objects.append(obj)
-            self._mark_finished(some_tasks, some_objects)
+            mark_finished(self._graph, some_tasks, some_objects)
             return some_tasks, some_objects
 
         return self._finished(numbers[:0] if has_constant else numbers, tasks, finish)
 
-    def finished_among(self, numbers: array[int]) -> Pending[set[int]]:
-        """Waits until at least one of these tasks is finished; all that are. At once where there are none."""
-        return self._finished(numbers, (), lambda done: done)
+    def follow(self, numbers: array[int], after: int) -> Pending[tuple[int, array[int]]]:
+        """Waits until at least one of these tasks is finished, or of those that an earlier call left.
+
+        The result is the number of this wait, for the next call, and the tasks that finished.
+        """
+        asked = array("Q")
+
+        def make(request: int) -> Wait:
+            asked.append(request)
+            return Wait(request, self._number, column(numbers), some=True, stays=True, after=after)
+
+        def learn(outcome: WaitDone | Trouble) -> tuple[int, array[int]]:
+            return asked[0], self._learn_done(outcome, ())
+
+        return Pending(self._shell.ask(make), learn, look=self._look)
+
+    def unfollow(self, number: int) -> None:
+        """Nobody will ask for what this call of `follow` left."""
+        if self._shell.usable:
+            self._shell.tell(Unwait(number))
 
     def _finished(self, numbers: array[int], waited: Tasks, finish: Callable[[set[int]], T]) -> Pending[T]:
         shell = self._shell
 
         def learn(outcome: WaitDone | Trouble | None) -> T:
-            if isinstance(outcome, Trouble):
-                raise self._failed(outcome, waited)
-            done = array("I") if outcome is None else unpack("I", outcome.finished, "finished")
-            states = self._graph.task_states
-            for number in done:
-                states[number] = FINISHED
-            return finish(set(done))
+            return finish(set(self._learn_done(outcome, waited)))
 
         if not numbers:
             return Pending(None, learn)
@@ -195,11 +193,11 @@ class SessionRequests:
         def finish(outcomes: tuple[Reply | Trouble, array[int], Reply | Trouble | None]) -> None:
             outcome, unknown, news = outcomes
             if isinstance(news, TaskNews):
-                self._learn_states(unknown, news)
+                learn_states(self._graph, unknown, news)
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, ())
             if not self._mixed_ends:
-                self._mark_all(until)
+                mark_all(self._graph, until)
 
         return Pending(shell.run(steps), finish, look=self._look)
 
@@ -212,11 +210,14 @@ class SessionRequests:
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, ())
             instances = list(fetched_values(objects, outcome or FetchedData([], {})))
-            self._mark_finished((), objects)
+            mark_finished(self._graph, (), objects)
             return instances
 
         if not remote:
             return Pending(None, finish)
+        along = self._along.get(remote) if self._shell.usable else None
+        if along is not None:
+            return Pending(None, lambda _: finish(along))
         return Pending(self._shell.fetch(self._number, remote), finish, look=self._look)
 
     def update(self, tasks: Tasks, objects: Objects) -> Pending[None]:
@@ -242,30 +243,25 @@ class SessionRequests:
                 if isinstance(outcome, Trouble):
                     raise self._failed(outcome, tasks)
                 if isinstance(outcome, TaskNews) and outcome.states:
-                    self._learn_states(array_numbers, outcome)
+                    learn_states(self._graph, array_numbers, outcome)
                 elif isinstance(outcome, TaskNews):
-                    self._learn_tasks(handle_numbers, outcome.tasks)
+                    learn_tasks(self._graph, handle_numbers, outcome.tasks)
                     for task, news in zip(handles, outcome.tasks, strict=True):
                         task._info = TaskRecord(news)
                 elif isinstance(outcome, ObjectNews):
-                    self._learn_objects(objects, object_numbers, outcome.objects)
+                    learn_objects(self._graph, objects, object_numbers, outcome.objects)
 
         return Pending(shell.run(steps) if tasks or objects else None, lambda outcome: finish(outcome or []))
 
-    def find_tasks(self, name: str) -> Pending[list[tuple[int, int]]]:
-        """The submitted tasks of that name: their numbers and those of their first outputs."""
+    def read(self, steps: Callable[[Asking], Coroutine[Any, Any, T | Trouble]]) -> Pending[T]:
+        """What several requests find out."""
 
-        def finish(outcome: TasksFound | Trouble | None) -> list[tuple[int, int]]:
+        def finish(outcome: T | Trouble) -> T:
             if isinstance(outcome, Trouble):
                 raise self._failed(outcome, ())
-            if outcome is None:
-                return []
-            tasks = unpack("I", outcome.tasks, "tasks")
-            return list(zip(tasks, unpack("I", outcome.first_output, "first_output", len(tasks)), strict=True))
+            return outcome
 
-        if not self._graph.task_states:
-            return Pending(None, finish)
-        return Pending(self._shell.ask(lambda request: FindTasks(request, self._number, name)), finish)
+        return Pending(self._shell.run(steps), finish)
 
     def mixed_ends(self) -> None:
         """Tasks may have ended otherwise than by finishing, without this client knowing which."""
@@ -275,7 +271,15 @@ class SessionRequests:
         """Takes marks away and tells the server."""
         tell = self._graph.unkeep(objects)
         if tell:
+            self._along.forget(tell)
             self._shell.tell(Unkeep(self._number, column(tell)))
+
+    def let_go(self) -> None:
+        """Tells the server what nobody has in hand any more."""
+        dropped = self._graph.let_go()
+        if dropped and self._shell.usable:
+            self._along.forget(dropped)
+            self._unkeep(dropped)
 
     def cancel(self, tasks: Tasks, objects: Objects) -> Pending[None]:
         """Stops these and what depends on them."""
@@ -320,61 +324,19 @@ class SessionRequests:
             gone = builder.first_unkept(obj._numbers) if isinstance(obj, ObjectArray) else None
             if gone is not None and isinstance(obj, ObjectArray):
                 raise RainException(gone_text(obj[gone]))
-            if isinstance(obj, DataObject) and not builder.is_kept(obj._number):
+            if isinstance(obj, DataObject) and not builder.is_fetchable(obj._number):
                 raise RainException(gone_text(obj))
 
     def _failed(self, trouble: Trouble, waited: Tasks) -> RainException:
-        states = self._graph.task_states
-        if trouble.task is not None and trouble.task < len(states):
-            states[trouble.task] = CANCELLED if is_cancelled(trouble) else FAILED
         return self._session._exception(trouble, waited)
 
-    def _mark_finished(self, tasks: Iterable[Task | TaskArray], objects: Iterable[DataObject | ObjectArray]) -> None:
-        """The tasks and objects are finished, and so are the tasks of the objects."""
-        graph = self._graph
-        for task in tasks:
-            if isinstance(task, TaskArray):
-                mark(graph.task_states, task._numbers, FINISHED)
-            else:
-                graph.task_states[task._number] = FINISHED
-        for obj in objects:
-            if isinstance(obj, ObjectArray):
-                mark(graph.object_states, obj._numbers, OBJECT_FINISHED)
-                mark(graph.task_states, obj._task_numbers, FINISHED)
-                continue
-            graph.object_states[obj._number] = OBJECT_FINISHED
-            if obj._task is not None:
-                graph.task_states[obj._task._number] = FINISHED
-
-    def _mark_all(self, until: int) -> None:
-        graph = self._graph
-        with graph.lock:
-            graph.task_states[:until] = graph.task_states[:until].translate(_ALL_DONE)
-            if until == len(graph.task_states):
-                graph.object_states = graph.object_states.translate(_ALL_MADE)
-
-    def _learn_tasks(self, numbers: Sequence[int], news: Sequence[TaskInfo]) -> None:
-        for number, each in zip(numbers, news, strict=True):
-            state = TASK_STATE_NUMBERS.get(each.state)
-            # To the server what depends on a failed task is cancelled; to the user it failed with it.
-            if state == CANCELLED and each.failure is not None and each.failure.cause is not Cause.CANCELLED:
-                state = FAILED
-            if state:
-                self._graph.task_states[number] = state
-
-    def _learn_states(self, numbers: array[int], news: TaskNews) -> None:
-        states = self._graph.task_states
-        # Ours begin with the one of what is not submitted.
-        for number, state in zip(numbers, unpack("B", news.states, "states", len(numbers)), strict=True):
-            states[number] = state + 1
-
-    def _learn_objects(self, objects: Objects, numbers: array[int], news: Sequence[ObjectInfo]) -> None:
-        states = self._graph.object_states
-        for number, each in zip(numbers, news, strict=True):
-            states[number] = OBJECT_STATE_NUMBERS.get(each.state) or states[number]
-        each_news = iter(news)
-        for obj in objects:
-            if isinstance(obj, ObjectArray):
-                next(islice(each_news, len(obj), len(obj)), None)
-            else:
-                obj._info = ObjectRecord.of(next(each_news))
+    def _learn_done(self, outcome: WaitDone | Trouble | None, waited: Tasks) -> array[int]:
+        if isinstance(outcome, Trouble):
+            raise self._failed(outcome, waited)
+        if outcome is None:
+            return array("I")
+        self._along.learn(outcome)
+        done = unpack("I", outcome.finished, "finished")
+        for number in done:
+            self._graph.task_states[number] = FINISHED
+        return done

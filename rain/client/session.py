@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from rain.client.active import drop_default_session, pop_session, push_session, set_default_session
 from rain.client.arrays import ObjectArray, TaskArray
+from rain.client.blame import exception_for
 from rain.client.building import SessionGraph
 from rain.client.completion import InOrderOfCompletion
-from rain.client.failures import exception_from
 from rain.client.graph import AnyConstant
-from rain.client.handles import Item, Items, find_task, listed, split_items, to_objects
+from rain.client.handles import Item, Items, check_submitted, listed, split_items, to_objects
+from rain.client.keeping import InHand, keep_objects
 from rain.client.machine.effects import Trouble, trouble_of
 from rain.client.named import NamedTasks
 from rain.client.objects import DataObject
@@ -24,11 +25,12 @@ from rain.client.pending import FetchedObjects, Pending, check_timeout
 from rain.client.requests import SessionRequests
 from rain.client.task import Task
 from rain.client.unrunnable import UnrunnableNotice
+from rain.client.views import SessionViews
 from rain.core.errors import RainException, RainWarning, SessionException
 from rain.core.ids import session_name
-from rain.protocol.columns import unpack
 
 if TYPE_CHECKING:
+    from rain.client.attaching import AttachedGraph
     from rain.client.client import Client
     from rain.data.instance import DataInstance
     from rain.protocol.client import SessionAttached
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 CLOSE_LIMIT_S = 5.0
 
 
-class Session:
+class Session(SessionViews):
     """A graph and its work; made by `client.new_session()`.
 
     `with session:` makes it the active one and closes it at the end. `Session(None, 1)` has no server: graphs can be
@@ -45,7 +47,13 @@ class Session:
     """
 
     def __init__(
-        self, client: Client | None, session_id: int, *, name: str | None = None, fail_fast: bool = True
+        self,
+        client: Client | None,
+        session_id: int,
+        *,
+        name: str | None = None,
+        fail_fast: bool = True,
+        ttl: float | None = None,
     ) -> None:
         if client is not None and not hasattr(client, "_shell"):
             raise RainException(
@@ -56,6 +64,7 @@ class Session:
         self._session_id = session_id
         self._name = name
         self._fail_fast = fail_fast
+        self._ttl = ttl
         self._graph = SessionGraph(session_id)
         self._unrunnable = UnrunnableNotice()
         self._named = NamedTasks(self)
@@ -87,6 +96,11 @@ class Session:
     def fail_fast(self) -> bool:
         """Whether the first failed task fails the session."""
         return self._fail_fast
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds that it outlives its client; None: it ends with the client."""
+        return self._ttl
 
     @property
     def active(self) -> bool:
@@ -122,9 +136,16 @@ class Session:
             f"{self.task_count} tasks and {self.dataobj_count} objects not submitted>"
         )
 
+    def __reduce__(self) -> Any:
+        raise RainException(
+            f"{self!r} cannot be pickled: a task cannot use it, and gets what it needs as arguments; "
+            "another process attaches it, `client.attach(name)`"
+        )
+
     # ------------------------------------------------------------------ being the active one
 
     def __enter__(self) -> Session:
+        self._check_open("entered")
         with self._graph.lock:
             self._check_open("entered")
             self._depth += 1
@@ -136,8 +157,8 @@ class Session:
     ) -> None:
         pop_session(self)
         with self._graph.lock:
-            self._depth -= 1
-            is_outermost = self._depth == 0
+            is_outermost = self._depth == 1
+            self._depth = max(0, self._depth - 1)
         if is_outermost:
             self._close(warn=kind is None)
 
@@ -188,17 +209,18 @@ class Session:
 
         `timeout` is for each step.
         """
-        left = list(dict.fromkeys(listed(items)))
-        self._split(left, "waited for")
+        all_items = listed(items)
+        self._split(all_items, "waited for")
+        left = list(dict.fromkeys(all_items))
         self._raise_failure()
         check_timeout(timeout)
 
-        def finished_among(tasks: array[int]) -> Pending[set[int]]:
+        def follow(tasks: array[int], after: int) -> Pending[tuple[int, array[int]]]:
             self._check_open("waited for")
             self._raise_failure()
-            return self._requests.finished_among(tasks)
+            return self._requests.follow(tasks, after)
 
-        return InOrderOfCompletion(left, finished_among, timeout)
+        return InOrderOfCompletion(left, follow, self._requests.unfollow, timeout)
 
     @overload
     def fetch(
@@ -219,6 +241,7 @@ class Session:
 
         The value of an array is a list.
         """
+        check_timeout(timeout)
         objects = [to_objects(item) for item in items]
         self._keep([obj for obj in objects if not obj.is_kept()])
         self.submit(timeout)
@@ -240,6 +263,7 @@ class Session:
 
     def keep_all(self) -> None:
         """Keeps every object that is not submitted yet."""
+        self._check_process()
         self._graph.keep_all()
 
     def cancel(self, items: Items) -> None:
@@ -280,23 +304,21 @@ class Session:
 
     def _keep(self, objects: Sequence[DataObject | ObjectArray]) -> None:
         self._check_own(objects)
-        builder = self._graph.builder
-        with self._graph.lock:
-            for obj in objects:
-                numbers = obj._numbers if isinstance(obj, ObjectArray) else range(obj._number, obj._number + 1)
-                if numbers and not builder.may_keep(numbers):
-                    raise RainException(
-                        f"{obj._described()} was submitted already: call `.keep()` before `submit()`, so that it is "
-                        "not dropped before"
-                    )
-            for obj in objects:
-                if isinstance(obj, ObjectArray):
-                    builder.keep_run(obj._numbers)
-            builder.keep(obj._number for obj in objects if isinstance(obj, DataObject))
+        keep_objects(self._graph, objects)
 
-    def _adopt(self, attached: SessionAttached) -> None:
-        """Goes on where another client left; nobody has this handle yet."""
-        self._graph.adopt(attached.specs, unpack("I", attached.spec, "spec"), bytearray(attached.flags))
+    def _hold_what_is_in_hand(self) -> None:
+        """From now on the outputs of tasks stay while there are handles of the tasks, see `client.keeping`."""
+        if self._graph.in_hand is None:
+            self._graph.in_hand = InHand()
+
+    def _let_go(self) -> None:
+        """Has the server drop the objects of which the last handle is gone; to be called now and then."""
+        if self.state == "open":
+            self._requests.let_go()
+
+    def _adopt(self, attached: SessionAttached, graph: AttachedGraph) -> None:
+        """Goes on where another handle was left; nobody has this one yet."""
+        self._graph.adopt(graph.specs, graph.spec, graph.flags)
         self._unrunnable.reason = attached.impossible
         if attached.failed is not None:
             self._trouble = trouble_of(attached.failed)
@@ -321,7 +343,12 @@ class Session:
 
     # ------------------------------------------------------------------ checks
 
+    def _check_process(self) -> None:
+        if self._client is not None:
+            self._client._shell.check_process()
+
     def _check_open(self, what: str) -> None:
+        self._check_process()
         if self._closed:
             raise SessionException(
                 f"session {session_name(self._session_id)} is closed and cannot be {what}: open another one with "
@@ -334,22 +361,10 @@ class Session:
 
     def _exception(self, trouble: Trouble, waited: Sequence[Task | TaskArray] = ()) -> RainException:
         """The exception for what the server said, with what only the client knows of the task."""
-        number = trouble.task
-        graph = self._graph
-        if number is None or number >= len(graph.builder.specs):
-            return exception_from(trouble, self._session_id)
-        place = graph.places.text(graph.builder.places[number])
-        facts: dict[str, Any] = {"name": graph.name_of(number), "made_at": place}
-        element = graph.element(number)
-        if element is not None:
-            index, count, block = element
-            task = None if block is None else block.task(index, stays=False)
-            return exception_from(trouble, self._session_id, task=task, element=(index, count), **facts)
-        handles = (task for task in waited if isinstance(task, Task) and task._number == number)
-        task = next(handles, None) or find_task(self, number)
-        return exception_from(trouble, self._session_id, task=task, **facts)
+        return exception_for(self, trouble, waited)
 
     def _check_own(self, items: Iterable[Item]) -> None:
+        self._check_process()
         for item in items:
             if item._session is not self:
                 raise RainException(
@@ -362,17 +377,7 @@ class Session:
         tasks, objects = split_items(items)
         self._check_open(what)
         self._check_own(items)
-        builder = self._graph.builder
-        for task in tasks:
-            if not builder.is_submitted_task(task._number):
-                raise RainException(
-                    f"{task._described()} is not submitted, so it cannot be {what}: call `submit()` first"
-                )
-        for obj in objects:
-            if not builder.is_submitted_object(obj._number):
-                raise RainException(
-                    f"{obj._described()} is not submitted, so it cannot be {what}: call `submit()` first"
-                )
+        check_submitted(self._graph, tasks, objects, what)
         return tasks, objects
 
     def _close(self, *, warn: bool) -> None:

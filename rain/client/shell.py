@@ -10,40 +10,25 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
-import itertools
 import logging
 import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 from rain.client.connect import Target
+from rain.client.conversation import Conversation
+from rain.client.endings import say_goodbye, unless
 from rain.client.fetched import FetchedData
 from rain.client.fetching import Ask, fetch_objects
 from rain.client.handshake import greet
-from rain.client.machine.effects import (
-    ClientEffect,
-    MarkSessionFailed,
-    MarkUnrunnable,
-    OpenWindow,
-    Reply,
-    Resolve,
-    SendToServer,
-    Trouble,
-)
-from rain.client.machine.events import (
-    ClientEvent,
-    MessageHeard,
-    Request,
-    Requested,
-    RequestGivenUp,
-    ServerWentAway,
-    SubmitBegan,
-)
-from rain.client.machine.machine import ClientMachine
+from rain.client.machine.effects import MarkSessionFailed, MarkUnrunnable, Reply, Trouble
+from rain.client.machine.events import Request
 from rain.client.pacing import PacedSender, Ticket
+from rain.client.pending import LOOK_UP_S, interruptible_result
 from rain.core.errors import ProtocolViolation, RainException, SessionException
 from rain.core.ids import SERVER
 from rain.core.liveness import HEARTBEAT_S
@@ -62,7 +47,11 @@ T = TypeVar("T")
 
 #: Connecting takes at most this long.
 CONNECT_LIMIT_S = 5.0
-#: Closing takes at most this long.
+#: What to do then.
+_AFTER_LOSS = (
+    "Make a new client when a server runs there again; sessions that had a ttl can be attached to the same server"
+)
+#: Ending the thread, after the goodbye, takes at most this long.
 CLOSE_LIMIT_S = 5.0
 
 
@@ -74,11 +63,8 @@ class Shell:
 
     def __init__(self, target: Target, on_session_news: Callable[[MarkSessionFailed | MarkUnrunnable], None]) -> None:
         self.target = target
-        self._on_session_news = on_session_news
         self._pid = os.getpid()
-        self._machine = ClientMachine()
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Reply | Trouble | None]] = {}
+        self._conversation = Conversation(self._send, self._send_at_once, on_session_news)
         self._sender: PacedSender | None = None
         self._link: Link | None = None
         self._fetcher: Fetcher | None = None
@@ -86,6 +72,10 @@ class Shell:
         self._over: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
         self._closed = False
+        #: Some of its sessions go on without it: what they submitted is sent to its end before the connection ends.
+        self.outlived = False
+        #: The server knows that this client goes, or will not listen.
+        self._left = threading.Event()
         #: The loop will run nothing any more; what was started too late is cancelled, so that nobody waits for ever.
         self._ended = False
         self._running: set[concurrent.futures.Future[Any]] = set()
@@ -97,7 +87,7 @@ class Shell:
         self._thread.start()
         atexit.register(self.close)
         try:
-            self.welcome = started.result()
+            self.welcome = interruptible_result(started)
         except BaseException:
             self.close()
             raise
@@ -106,11 +96,19 @@ class Shell:
 
     def ask(self, make: Callable[[int], Request]) -> concurrent.futures.Future[Reply | Trouble]:
         """Sends the request that `make(number)` builds; the future has its one outcome. Cancelling it gives it up."""
-        return self._start(self._ask(make))
+        self._check()
+        return self._conversation.ask(make)
+
+    def ask_on(
+        self, make: Callable[[int], Request], then: Callable[[Reply | Trouble], Callable[[int], Request] | None]
+    ) -> concurrent.futures.Future[tuple[Reply | Trouble, Reply | Trouble | None]]:
+        """The same, and where `then(outcome)` makes another request of it, that one's outcome, too."""
+        self._check()
+        return self._conversation.ask_on(make, then)
 
     def run(self, steps: Callable[[Ask], Coroutine[Any, Any, T]]) -> concurrent.futures.Future[T]:
         """Runs a coroutine of several requests in the I/O thread; `steps` gets the function that makes one."""
-        return self._start(steps(self._ask))
+        return self._start(steps(self._conversation.asked))
 
     def fetch(self, session: int, objects: Sequence[int]) -> concurrent.futures.Future[FetchedData | Trouble]:
         """Gets objects as soon as they are finished, in this order."""
@@ -121,7 +119,7 @@ class Shell:
         session: int,
         n_tasks: int,
         n_bytes: int,
-        messages: Iterable[Frames],
+        messages: Sequence[Frames],
         ticket: Ticket,
         *,
         streamed: Iterable[Frames] = (),
@@ -131,13 +129,17 @@ class Shell:
         Before that those of `streamed`, each made in another thread when the server has read what precedes it; what
         that raises is raised by the future, and there is no submit then.
         """
-        return self._start(self._submit(session, n_tasks, n_bytes, messages, ticket, streamed=streamed))
+        self._check()
+
+        def submit() -> concurrent.futures.Future[Trouble | None]:
+            return self._conversation.submit(session, n_tasks, n_bytes, messages, ticket)
+
+        return self._start(self._after(streamed, submit)) if streamed else submit()
 
     def tell(self, message: Any) -> None:
         """Sends a message that nobody answers."""
         self._check()
-        frames: Frames = [encode(message)]
-        self._loop.call_soon_threadsafe(self._send, frames)
+        self._conversation.tell([encode(message)])
 
     @property
     def usable(self) -> bool:
@@ -154,17 +156,31 @@ class Shell:
             self._loop.call_soon_threadsafe(self._over.set)
         except (AttributeError, RuntimeError):
             pass  # The thread did not get so far, or has ended by itself.
-        # A client that was let go may be found by a garbage collection in its own I/O thread.
-        if threading.current_thread() is not self._thread:
-            self._thread.join(CLOSE_LIMIT_S)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        try:
+            # A client that was let go may be found by a garbage collection in its own I/O thread.
+            if threading.current_thread() is not self._thread:
+                self._await_end()
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _check(self) -> None:
+    def _await_end(self) -> None:
+        """Looks up now and then: a signal that another thread took does not wake this one."""
+        while not self._left.wait(LOOK_UP_S) and self._thread.is_alive():
+            pass
+        deadline = time.monotonic() + CLOSE_LIMIT_S
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(LOOK_UP_S)
+
+    def check_process(self) -> None:
+        """Raises RainException in a process that was forked from the one that connected."""
         if os.getpid() != self._pid:
             raise RainException(
                 "this process was forked from the one that made the client, and a connection cannot be shared: "
                 "make a new Client() in this process"
             )
+
+    def _check(self) -> None:
+        self.check_process()
         if self._closed:
             raise SessionException("the client was closed: make a new one with `Client(…)`")
 
@@ -196,18 +212,28 @@ class Shell:
                 _log.exception("the client's connection ended with an error of its own")
         finally:
             self._ended = True
+            self._left.set()
+            self._conversation.end()
             for future in list(self._running):
                 future.cancel()
 
     async def _main(self, started: concurrent.futures.Future[Welcome]) -> None:
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
+        if self._closed:
+            self._over.set()
         context = new_context()
         try:
-            welcome = await self._connect(context)
+            # Whoever was interrupted does not wait for what cannot be stopped, such as a name server.
+            welcome = await unless(self._over, self._connect(context), self._left.set)
+            if welcome is None:
+                raise SessionException("the client was closed while it connected")
             started.set_result(welcome)
             beats = asyncio.create_task(self._beat())
             await self._over.wait()
+            if self.lost_reason is None and self._sender is not None:
+                await say_goodbye(self._conversation.asked, self._sender, outlived=self.outlived)
+            self._left.set()
             beats.cancel()
             self._go_away("the client was closed")
         finally:
@@ -244,6 +270,7 @@ class Shell:
             access=self.target.source,
         )
         self._sender = PacedSender(self._link)
+        self._conversation.start()
         welcome = await greet(self._link, first, str(self.target), CONNECT_LIMIT_S)
         self._fetcher = Fetcher(context, access.keypair, self.directory)
         host = welcome.data_host or self.target.host
@@ -255,86 +282,37 @@ class Shell:
             await asyncio.sleep(HEARTBEAT_S)
             self._send([encode(ClientAlive())])
 
-    async def _ask(self, make: Callable[[int], Request]) -> Reply | Trouble:
-        number = next(self._numbers)
-        outcome = await self._await(number, Requested(make(number)))
-        assert outcome is not None, "only submits are answered by nothing"
-        return outcome
-
-    async def _await(self, number: int, event: ClientEvent) -> Reply | Trouble | None:
-        answer: asyncio.Future[Reply | Trouble | None] = self._loop.create_future()
-        self._waiting[number] = answer
-        try:
-            self._handle(event)
-            return await answer
-        except asyncio.CancelledError:
-            self._handle(RequestGivenUp(number))
-            raise
-        finally:
-            del self._waiting[number]
-
     async def _fetch(self, session: int, objects: Sequence[int]) -> FetchedData | Trouble:
         assert self._fetcher is not None, "a shell that stands has a fetcher"
-        return await fetch_objects(self._ask, self._fetcher, session, objects)
+        return await fetch_objects(self._conversation.asked, self._fetcher, session, objects)
 
-    async def _submit(
-        self,
-        session: int,
-        n_tasks: int,
-        n_bytes: int,
-        messages: Iterable[Frames],
-        ticket: Ticket,
-        *,
-        streamed: Iterable[Frames],
+    async def _after(
+        self, streamed: Iterable[Frames], submit: Callable[[], concurrent.futures.Future[Trouble | None]]
     ) -> Trouble | None:
-        if streamed and self._sender is not None:
+        if self._sender is not None:
             await self._sender.stream(streamed)
-        number = next(self._numbers)
-        outcome = await self._await(number, SubmitBegan(number, session, n_tasks, n_bytes))
-        if isinstance(outcome, Trouble):
-            return outcome
-        if ticket.take():
-            for frames in messages:
-                self._send(frames)
-        return None
+        return await asyncio.wrap_future(submit())
 
     def _hear(self, batch: list[Frames]) -> None:
         try:
-            events = [MessageHeard(to_client_decoder.decode(_header(frames))) for frames in batch]
+            messages = [to_client_decoder.decode(_header(frames)) for frames in batch]
         except ProtocolViolation as violation:
             complaint = f"it said something that this version of Rain does not understand ({violation})"
             self._go_away(_refusal(batch) or complaint)
             return
-        self._handle(*events)
-
-    def _handle(self, *events: ClientEvent) -> None:
-        for effect in self._machine.handle(*events):
-            self._carry_out(effect)
-
-    def _carry_out(self, effect: ClientEffect) -> None:
-        match effect:
-            case Resolve():
-                self._resolve(effect.request, effect.outcome)
-            case SendToServer():
-                self._send([encode(effect.message)])
-            case OpenWindow():
-                self._resolve(effect.request, None)
-            case MarkSessionFailed() | MarkUnrunnable():
-                self._on_session_news(effect)
-            case _:
-                assert_never(effect)
-
-    def _resolve(self, request: int, outcome: Reply | Trouble | None) -> None:
-        answer = self._waiting.get(request)
-        if answer is not None and not answer.done():
-            answer.set_result(outcome)
+        self._conversation.heard(messages)
 
     def _go_away(self, reason: str) -> None:
         if self.lost_reason is None:
             self.lost_reason = reason
             if self._sender is not None:
                 self._sender.clear()
-            self._handle(ServerWentAway(f"the connection to the server at {self.target} was lost: {reason}"))
+            self._conversation.server_gone(
+                f"the connection to the server at {self.target} was lost: {reason}. {_AFTER_LOSS}"
+            )
+
+    def _send_at_once(self, frames: Frames) -> bool:
+        return self._sender is not None and self.lost_reason is None and self._sender.send_at_once(frames)
 
     def _send(self, frames: Frames) -> None:
         if self._sender is not None and self.lost_reason is None:

@@ -41,14 +41,13 @@ class Task:
     #: The kind of task, as executors know it.
     TASK_TYPE: ClassVar[str | None] = None
 
-    __slots__ = ("__weakref__", "_first_output", "_info", "_input_labels", "_inputs", "_number", "_outputs", "_session")
+    __slots__ = ("__weakref__", "_first_output", "_info", "_inputs", "_number", "_outputs", "_session")
 
     _session: Session
     _number: int
     _first_output: int
-    #: Arrays among them are expanded when they are asked for.
-    _inputs: Sequence[InputItem]
-    _input_labels: Sequence[str | None] | None
+    #: Arrays among them are expanded when they are asked for. None: made with another handle, the server knows them.
+    _inputs: Sequence[InputItem] | None
     #: Made when they are asked for.
     _outputs: LabeledList[DataObject] | None
     _info: TaskRecord | None
@@ -90,23 +89,24 @@ class Task:
         session = chosen_session(session)
         session._check_open("added to")
         graph = session._graph
-        spec = graph.intern(spec_from(kind, outputs, settings, config=config))
-        number, first_output = graph.add_task(spec, len(outputs), objects, args)
-        self._set(session, number, first_output, objects, labels)
+        spec = spec_from(kind, outputs, settings, config=config)
+        if labels is not None:
+            spec = msgspec.structs.replace(spec, input_labels=labels)
+        number, first_output = graph.add_task(graph.intern(spec), len(outputs), objects, args)
+        self._set(session, number, first_output, objects)
+        graph.hold(self, len(outputs))
 
     def _set(
         self,
         session: Session,
         number: int,
         first_output: int,
-        inputs: Sequence[InputItem],
-        labels: Sequence[str | None] | None = None,
+        inputs: Sequence[InputItem] | None,
     ) -> None:
         self._session = session
         self._number = number
         self._first_output = first_output
         self._inputs = inputs
-        self._input_labels = labels
         self._outputs = None
         self._info = None
 
@@ -134,14 +134,15 @@ class Task:
 
     @property
     def info(self) -> TaskRecord | None:
-        """What became of it, after the first `update()`."""
+        """What became of it: after the first `update()`, or after a call that raised its failure."""
         return self._info
 
     @property
     def stdout(self) -> str | None:
-        """The end of what its last attempt wrote to standard output, as the last `update()` learned; None before one.
+        """The end of what its last attempt wrote to standard output; None before an `update()` or a raised failure.
 
-        At most 16 KiB; a first line says how much was cut off. Nothing of a program whose standard output is an output.
+        At most 16 KiB; a first line says how much was cut off. Nothing of a program that succeeded where that is an
+        output. Of earlier attempts see `info.attempts`.
         """
         return None if self._info is None else self._info.stdout
 
@@ -161,7 +162,9 @@ class Task:
     @property
     def inputs(self) -> LabeledList[DataObject]:
         """The objects that it reads, by number or label."""
-        return LabeledList(expanded(self._inputs), self._input_labels)
+        if self._inputs is None:
+            self._session.tasks._read_inputs(self)
+        return LabeledList(expanded(self._inputs or ()), self._spec.input_labels or None)
 
     @property
     def outputs(self) -> LabeledList[DataObject]:
@@ -226,6 +229,11 @@ class Task:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._described()}, {self.state or 'not submitted'}>"
 
+    def _repr_html_(self) -> str | None:
+        from rain.client.reprs import task_html
+
+        return task_html(self)
+
     @property
     def _spec(self) -> TaskSpec:
         return self._session._graph.spec_of(self._number)
@@ -252,7 +260,7 @@ def spec_from(
     )
 
 
-def _labeled_inputs(inputs: Sequence[Any]) -> tuple[list[InputItem], list[str | None] | None]:
+def _labeled_inputs(inputs: Sequence[Any]) -> tuple[list[InputItem], tuple[str | None, ...] | None]:
     objects: list[InputItem] = []
     labels: list[str | None] = []
     for item in inputs:
@@ -271,4 +279,4 @@ def _labeled_inputs(inputs: Sequence[Any]) -> tuple[list[InputItem], list[str | 
     used = [label for label in labels if label is not None]
     if len(set(used)) != len(used):
         raise RainException(f"inputs: a label occurs twice among {used}; labels of one task are unique")
-    return objects, labels
+    return objects, tuple(labels)

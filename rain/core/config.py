@@ -23,8 +23,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     http_port: int | None = None
     #: "run": belongs to the user until `rain stop`; "local": embedded in a client, found by nobody else.
     kind: str = "run"
+    #: It ends itself when there was neither a client nor a session for so many seconds; None: never.
+    idle_end_s: float | None = None
     #: Folder for what clients upload; None: a fresh one below `<tmp>/rain-<uid>/`.
     workdir: str | None = None
+    #: Programs of this user on this machine may link the files in it.
+    share_store: bool = True
     #: Log file's folder; None: standard error.
     logdir: str | None = None
     #: Gets the line `ready` when clients are accepted.
@@ -53,6 +57,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     #: Data and task folders; None: below `<tmp>/rain-<uid>/`.
     workdir: str | None = None
+    #: Programs of this user on this machine may link its files, and it links theirs, instead of sending bytes.
+    share_store: bool = True
     logdir: str | None = None
     #: Gets the line `ready` when the worker is registered and its executors stand ready.
     ready_file: str | None = None

@@ -6,6 +6,12 @@ from __future__ import annotations
 class RainException(Exception):
     """A call that cannot be carried out; the text says what was expected, what was found, and what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: nothing of the inside of Rain."""
+        from rain.core.failure_text import error_lines
+
+        return error_lines(self)
+
 
 class SessionException(RainException):
     """A session that can no longer be used: it failed, was closed, or its server went away."""
@@ -16,8 +22,10 @@ class TaskException(SessionException):
 
     Attributes: `task` (the client's handle where it is known, else None), `task_id` ("s1.t3"), `task_name`, `index`
     (its element of a task array, else None), `worker` ("w2" or None), `attempt`, `remote_traceback` (the user's own
-    frames, text), `debug` (the task's debug lines), `stderr` (the end of it), `made_at` ("file.py:12", where the task
-    was made). The original exception is `__cause__` where it could be carried.
+    frames, text), `debug` (the task's debug lines), `stdout` and `stderr` (the ends of them), `made_at` ("file.py:12",
+    where the task was made), `made_source` (the line of code there), `not_run` (how many tasks did not run because of
+    it, as far as that is known), `headline` (the first lines of the text). The original exception is `__cause__` where
+    it could be carried.
     """
 
     def __init__(
@@ -32,8 +40,12 @@ class TaskException(SessionException):
         attempt: int = 0,
         remote_traceback: str = "",
         debug: str = "",
+        stdout: str = "",
         stderr: str = "",
         made_at: str | None = None,
+        made_source: str = "",
+        not_run: int = 0,
+        headline: str | None = None,
     ) -> None:
         super().__init__(message)
         self.task = task
@@ -44,8 +56,17 @@ class TaskException(SessionException):
         self.attempt = attempt
         self.remote_traceback = remote_traceback
         self.debug = debug
+        self.stdout = stdout
         self.stderr = stderr
         self.made_at = made_at
+        self.made_source = made_source
+        self.not_run = not_run
+        self.headline = message if headline is None else headline
+
+    def _render_traceback_(self) -> list[str]:
+        from rain.core.failure_text import failure_lines
+
+        return failure_lines(self)
 
 
 class RainWarning(UserWarning):

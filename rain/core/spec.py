@@ -44,3 +44,5 @@ class TaskSpec(msgspec.Struct, frozen=True):
     priority: int = 0
     #: An attempt that runs longer is stopped and fails; None: no limit.
     timeout_s: float | None = None
+    #: The labels of the inputs, one each, where any has one.
+    input_labels: tuple[str | None, ...] = ()

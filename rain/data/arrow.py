@@ -56,7 +56,8 @@ def _as_table(pyarrow: ModuleType, value: Any) -> tuple[bytes, Any]:
         return b"list", pyarrow.table({_COLUMN: pyarrow.array(value)})
     if isinstance(value, dict):
         return b"dict", pyarrow.table(value)
-    raise RainException("a pyarrow table, batch or array, a list, or a dict of lists is needed")
+    hint = "; pyarrow.Table.from_pandas(…) makes one of a DataFrame" if type(value).__name__ == "DataFrame" else ""
+    raise RainException(f"a pyarrow table, batch or array, a list, or a dict of lists is needed{hint}")
 
 
 def _only_batch(pyarrow: ModuleType, table: Any) -> Any:

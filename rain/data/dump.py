@@ -121,6 +121,8 @@ def _innermost(name: str, value: object, cause: Exception, is_reference: IsRefer
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
+    if type(value).__module__.startswith("rain."):
+        return  # a session, a client: what they are made of tells their user nothing
     if isinstance(value, Mapping):
         yield from ((f"[{key!r}]", part) for key, part in value.items())
     elif isinstance(value, list | tuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import struct
 from collections.abc import Callable
-from types import ModuleType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 from typing import Any
 
 from rain.core.content import checked_type, text_encoding
@@ -19,6 +20,8 @@ _OUT_OF_BAND = b"rain.oob"
 _COUNT = struct.Struct("<Q")
 #: Buffers begin at multiples of it, so that arrays over a mapped file are aligned for any instruction.
 _ALIGNMENT = 64
+#: An `npy` begins with magic and header; numpy itself refuses headers of more than 10,000 characters.
+_MAX_NPY_HEAD_BYTES = 16 << 10
 
 
 def encode_value(value: Any, content_type: str | None) -> bytes:
@@ -39,9 +42,8 @@ def encode_value(value: Any, content_type: str | None) -> bytes:
         return encoder(value)
     # Encoders run methods of the user's value, which may raise anything.
     except Exception as error:
-        hint = "; 'cloudpickle' takes classes and functions of a script along" if name == "pickle" else ""
         raise RainException(
-            f"A value of type {type(value).__qualname__} cannot be encoded as {name!r}: {error}{hint}"
+            f"A value of type {type(value).__qualname__} cannot be encoded as {name!r}: {error}{_advice(value, name)}"
         ) from error
 
 
@@ -67,6 +69,24 @@ def decode_value(data: bytes | bytearray | memoryview, content_type: str | None)
         if name == "pickle" and isinstance(error, AttributeError | ImportError):
             hint = "; 'pickle' needs the class's module on both sides, 'cloudpickle' takes it along"
         raise RainException(f"{len(view)} bytes cannot be decoded as {name!r}: {error}{hint}") from error
+
+
+def unfinished_advice(value: object) -> str:
+    """What to do about a value that is not computed yet, such as a generator; "" for all others."""
+    if isinstance(value, GeneratorType):
+        return "it has not run yet: return list(…) of it"
+    if isinstance(value, CoroutineType):
+        return "it has not run yet: `await` it in a function with `async def`, which runs to its end as a task"
+    if isinstance(value, AsyncGeneratorType):
+        return "it has not run yet: return [each async for each in …] from a function with `async def`"
+    return ""
+
+
+def _advice(value: object, content_type: str | None) -> str:
+    unfinished = unfinished_advice(value)
+    if unfinished:
+        return f"; {unfinished}"
+    return "; 'cloudpickle' takes classes and functions of a script along" if content_type == "pickle" else ""
 
 
 # ------------------------------------------------------------------------------------------ the encodings
@@ -154,7 +174,20 @@ def _encode_npy(value: Any) -> bytes:
 
 
 def _decode_npy(data: memoryview) -> Any:
-    return _optional("numpy", "numpy", "numpy").load(io.BytesIO(data), allow_pickle=False)
+    numpy = _optional("numpy", "numpy", "numpy")
+    head = io.BytesIO(data[:_MAX_NPY_HEAD_BYTES])
+    readers = {
+        (1, 0): numpy.lib.format.read_array_header_1_0,
+        (2, 0): numpy.lib.format.read_array_header_2_0,
+    }
+    reader = readers.get(numpy.lib.format.read_magic(head))
+    if reader is not None:
+        shape, is_fortran, dtype = reader(head)
+        if not dtype.hasobject and math.prod(shape) and dtype.itemsize:
+            flat = numpy.frombuffer(data.toreadonly(), dtype, math.prod(shape), head.tell())
+            return flat.reshape(shape, order="F" if is_fortran else "C")
+    # Rare: nothing in it, field names outside of latin1, or objects, which are refused.
+    return numpy.load(io.BytesIO(data), allow_pickle=False)
 
 
 def _encode_arrow(value: Any) -> bytes:

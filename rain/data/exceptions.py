@@ -14,6 +14,8 @@ from rain.data import pickling
 
 #: Frames of code below this folder are Rain's.
 _RAIN = str(Path(__file__).parents[1]) + "/"
+#: What runs a function with `async def`; its frames are left out before the first of the user's.
+_ASYNCIO = str(Path(traceback.__file__).parent / "asyncio") + "/"
 
 #: A traceback keeps this many frames at each end; what is between tells nothing more.
 _MAX_FRAMES_AT_END = 50
@@ -81,8 +83,11 @@ def _strip(error: BaseException | None, depth: int) -> None:
 
 
 def _user_frames(trace: TracebackType | None) -> TracebackType | None:
-    kept = []
+    kept: list[TracebackType] = []
     while trace is not None:
+        if not kept and trace.tb_frame.f_code.co_filename.startswith(_ASYNCIO):
+            trace = trace.tb_next
+            continue
         if not trace.tb_frame.f_code.co_filename.startswith(_RAIN):
             kept.append(trace)
         trace = trace.tb_next
@@ -97,7 +102,7 @@ def _user_frames(trace: TracebackType | None) -> TracebackType | None:
 def _pickled(error: BaseException) -> bytes | None:
     try:
         data = pickling.dumps(_preserved(error, _MAX_CHAIN))
-        # An exception whose constructor wants other arguments pickles, but cannot be loaded: then the text must do.
+        # One that keeps more than arguments, and whose constructor wants others, cannot be loaded: its text must do.
         if len(data) > _MAX_PICKLED_BYTES:
             return None
         pickling.loads(data)
@@ -112,7 +117,7 @@ def _preserved(error: BaseException | None, depth: int) -> dict[str, Any] | None
         return None
     trace = error.__traceback__
     return {
-        "error": error,
+        "error": _rebuilding(error) or error,
         "traceback": None if trace is None else tblib.Traceback(trace).as_dict(),
         "cause": _preserved(error.__cause__, depth - 1),
         "context": None if error.__cause__ is error.__context__ else _preserved(error.__context__, depth - 1),
@@ -120,10 +125,44 @@ def _preserved(error: BaseException | None, depth: int) -> dict[str, Any] | None
     }
 
 
+class _Rebuilding:
+    """A user's exception by its class, arguments and attributes: made anew without its `__init__`.
+
+    Python's own pickling calls `__init__` with what it handed on to its base, which are seldom its own parameters.
+    """
+
+    __slots__ = ("args", "attributes", "kind")
+
+    def __init__(self, error: BaseException) -> None:
+        self.kind = type(error)
+        self.args = error.args
+        self.attributes = dict(error.__dict__)
+
+    def rebuilt(self) -> BaseException:
+        """The exception as it was. Raises what the class's own `__new__` raises."""
+        error = self.kind.__new__(self.kind, *self.args)
+        error.args = self.args
+        error.__dict__.update(self.attributes)
+        return error
+
+
+def _rebuilding(error: BaseException) -> _Rebuilding | None:
+    """How to make it anew; None where it says itself how, or the interpreter keeps more in it than arguments."""
+    kind = type(error)
+    builtin = next(each for each in kind.__mro__ if each.__module__ == "builtins")
+    own_ways = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__slots__")
+    own_classes = kind.__mro__[: kind.__mro__.index(builtin)]
+    if any(name in vars(each) for each in own_classes for name in own_ways):
+        return None
+    has_more = builtin.__basicsize__ != BaseException.__basicsize__
+    return None if has_more or kind is builtin else _Rebuilding(error)
+
+
 def _revived(preserved: dict[str, Any] | None) -> BaseException | None:
     if preserved is None:
         return None
-    error: BaseException = preserved["error"]
+    kept = preserved["error"]
+    error: BaseException = kept.rebuilt() if isinstance(kept, _Rebuilding) else kept
     if preserved["traceback"] is not None:
         error.__traceback__ = tblib.Traceback.from_dict(preserved["traceback"]).as_traceback()
     error.__cause__ = _revived(preserved["cause"])

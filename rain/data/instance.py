@@ -9,13 +9,14 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from rain.core.content import DIRECTORY, checked_type, text_encoding
 from rain.core.errors import RainException
 from rain.data.encode import decode_value
+from rain.data.instance_info import InstanceInfo
 from rain.data.tree_archive import TreeArchive
 from rain.data.tree_files import link_tree
 from rain.data.tree_removal import remove_tree
@@ -32,11 +33,23 @@ _MAX_READ_BYTES = 64 << 10
 class DataInstance:
     """Immutable bytes with a content type; they are in memory, or in a file that is mapped when it is asked for.
 
-    Equal to `bytes` and `str` of the same content. `spec` and `info` are those of the data object where it is known.
+    Equal to `bytes` and `str` of the same content; hashes by identity, so that it stands in a set or as a key of a dict
+    where its data object stood. `spec` and `info` are those of the data object where it is known.
     The bytes of a directory are a tar; where it lies here as a folder, that is worked out when it is asked for.
     """
 
-    __slots__ = ("__weakref__", "_archive", "_data", "_folder", "_info", "_path", "_size", "content_type", "spec")
+    __slots__ = (
+        "__weakref__",
+        "_archive",
+        "_data",
+        "_folder",
+        "_info",
+        "_number",
+        "_path",
+        "_size",
+        "_spec",
+        "content_type",
+    )
 
     def __init__(
         self,
@@ -72,7 +85,9 @@ class DataInstance:
         elif size is None:
             size = self._tar().size if self._folder is not None else os.stat(self._path).st_size  # type: ignore[arg-type]  # noqa: PTH116
         self._size: int = size
-        self.spec = spec
+        #: Where there is a number, what makes it of the number when it is asked for.
+        self._spec: Any = spec
+        self._number: int | None = None
         self._info = info
         if temporary:
             weakref.finalize(self, _remove_file, str(self._path))
@@ -85,10 +100,17 @@ class DataInstance:
         return self._size
 
     @property
+    def spec(self) -> Any:
+        """What the author of the data object said of it; None where it is not known."""
+        if self._number is not None:
+            self._spec, self._number = self._spec(self._number), None
+        return self._spec
+
+    @property
     def info(self) -> Any:
-        """Notes on it; `info.user` goes with an input that is passed on as a result."""
+        """`size`, `content_type` and `user`; the latter goes with an input that is passed on as a result."""
         if self._info is None:
-            self._info = SimpleNamespace(user={})
+            self._info = InstanceInfo(self._size, self.content_type)
         return self._info
 
     @property
@@ -244,6 +266,12 @@ class DataInstance:
         shown = "" if self.content_type is None else f", {self.content_type}"
         return f"<DataInstance, {self._size} bytes{shown}>"
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
+        """What a notebook shows, by the content type."""
+        from rain.data.instance_view import instance_bundle
+
+        return instance_bundle(self)
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DataInstance):
             return self is other or (self._size == other._size and self.view() == other.view())
@@ -257,8 +285,10 @@ class DataInstance:
                 return False
         return NotImplemented
 
-    # Equal to bytes and to str, whose hashes differ from one another.
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        """By identity: sets and dicts tell two instances of the same content apart, as they do the data objects."""
+        # Equal to bytes and to str, whose hashes differ from one another, so there is no hash that suits both.
+        return object.__hash__(self)
 
     def __reduce__(self) -> Any:
         return _rebuilt, (self.get_bytes(), self.content_type)
@@ -270,6 +300,21 @@ def source_of(instance: DataInstance) -> bytes | Path:
         return instance._path
     assert isinstance(instance._data, bytes), "an instance has bytes or a path"
     return instance._data
+
+
+def instance_of(data: bytes, content_type: str | None, spec: Callable[[int], Any], number: int) -> DataInstance:
+    """What `DataInstance(data, …, spec=spec(number))` makes, where there are many: the type is checked already.
+
+    Objects of Python's own per instance would cost more than the instance, by garbage collections.
+    """
+    made = DataInstance.__new__(DataInstance)
+    made._data = data
+    made._path = made._folder = made._archive = made._info = None
+    made._size = len(data)
+    made._spec = spec
+    made._number = number
+    made.content_type = content_type
+    return made
 
 
 def _rebuilt(data: bytes, content_type: str | None) -> DataInstance:

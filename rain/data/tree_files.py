@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 
 from rain.core.errors import RainException
+from rain.data.aging import date_back
 from rain.data.copying import copy_file
 from rain.data.tree import FOLDER_MODE, OpenFolders, TreeMember, scan
 from rain.data.tree_names import DEFAULT_LIMITS, TreeLimits
@@ -86,6 +87,8 @@ def _copy(source_folder: int, source_name: str, folder: int, name: str, mode: in
         try:
             copy_file(source, target)
             os.fchmod(target, mode)
+            if mode in _SEALED_MODES:
+                date_back(target)
         finally:
             os.close(target)
     finally:
@@ -159,6 +162,7 @@ def _seal_file(folder: int, name: str, executable: bool, names: dict[tuple[int, 
             return  # such as an input from the store that was linked into the output
         if status.st_nlink == names[status.st_dev, status.st_ino]:
             os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101
+            date_back(f"/proc/self/fd/{descriptor}")
             return
     finally:
         os.close(descriptor)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rain.core.errors import RainException
+from rain.data.aging import date_back
 from rain.data.copying import write_all
 from rain.data.tree import FOLDER_MODE, OpenFolders
 from rain.data.tree_archive import BLOCK_BYTES
@@ -117,6 +118,8 @@ def _write_file(reader: _TarReader, folder: int, name: str, mode: int) -> None:
         for piece in reader.pieces():
             write_all(file, piece)
         os.fchmod(file, mode)
+        if not mode & 0o222:
+            date_back(file)
     finally:
         os.close(file)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 
 from rain.core.config import ServerConfig, Started, WorkerConfig
 from rain.deploy.folders import log_file
+from rain.deploy.gpus import gpu_environment
 from rain.deploy.program import ChildProgram
 from rain.deploy.remote import RemoteWorkers
 
@@ -33,12 +36,14 @@ def start_cluster(plan: Plan) -> Started:
 
     Raises RainException with the first program's own error; whatever had been started is ended then.
     """
+    gpus = _gpus_of(plan.local_workers)
     server = start_background(plan.server, plan.logs, plan.prefix)
     programs = [server]
     try:
         started = server.wait_ready()
         workers = [
-            start_background(reach(config, plan, started), plan.logs, plan.prefix) for config in plan.local_workers
+            start_background(reach(config, plan, started), plan.logs, plan.prefix, environment)
+            for config, environment in zip(plan.local_workers, gpus, strict=True)
         ]
         programs += workers
         remote = _start_remote(plan, started)
@@ -58,10 +63,15 @@ def start_cluster(plan: Plan) -> Started:
     return started
 
 
-def start_background(config: ServerConfig | WorkerConfig, logs: Path, prefix: Sequence[str] = ()) -> ChildProgram:
+def start_background(
+    config: ServerConfig | WorkerConfig,
+    logs: Path,
+    prefix: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> ChildProgram:
     """Start one program detached, with a log file of its own."""
     role = "server" if isinstance(config, ServerConfig) else "worker"
-    return ChildProgram(config, embedded=False, prefix=prefix, log=log_file(logs, role))
+    return ChildProgram(config, embedded=False, prefix=prefix, log=log_file(logs, role), environment=environment)
 
 
 def reach(config: WorkerConfig, plan: Plan, started: Started) -> WorkerConfig:
@@ -69,6 +79,12 @@ def reach(config: WorkerConfig, plan: Plan, started: Started) -> WorkerConfig:
     return msgspec.structs.replace(
         config, server_host=plan.server.host, server_port=started.port, access=started.worker_access
     )
+
+
+def _gpus_of(workers: Sequence[WorkerConfig]) -> list[dict[str, str]]:
+    """For each worker of this machine the environment with its gpus, no two of them the same. Raises RainException."""
+    firsts = accumulate((worker.gpus for worker in workers), initial=0)
+    return [gpu_environment(first, worker.gpus, os.environ) for first, worker in zip(firsts, workers, strict=False)]
 
 
 def _start_remote(plan: Plan, started: Started) -> RemoteWorkers | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 
@@ -11,6 +13,7 @@ from rain.core.config import ServerConfig, WorkerConfig
 from rain.core.errors import RainException
 from rain.deploy.capacity import detect_cpus
 from rain.deploy.folders import log_file
+from rain.deploy.gpus import gpu_environment
 from rain.deploy.program import ChildProgram
 from rain.wire.access import sweep_stale
 from rain.wire.owned_directory import new_owned_directory, sweep_owned, temporary_base
@@ -21,30 +24,40 @@ class LocalCluster:
     """A server and workers as child processes, on free ports of the loopback address.
 
     `workers`: how many; `cpus`: of each worker, None: all that this process may use, shared evenly; `gpus`: of each
-    worker, which all number them from 0. Returns when all is ready; raises RainException with the child's own error.
+    worker, no two of them the same; `memory_bytes`: what each offers, None: that of the machine; `share_store`:
+    whether they link one another's files. Returns when all is ready; raises RainException with the child's own error.
     """
 
-    def __init__(self, workers: int = 1, cpus: int | None = None, gpus: int = 0) -> None:
+    def __init__(
+        self,
+        workers: int = 1,
+        cpus: int | None = None,
+        gpus: int = 0,
+        *,
+        memory_bytes: int | None = None,
+        share_store: bool = True,
+    ) -> None:
         _check_count(workers, f"a local cluster needs at least one worker, found workers={workers!r}")
         if cpus is not None:
             _check_count(cpus, f"a worker needs at least one cpu, found cpus={cpus!r}")
         _check_count(gpus, f"a worker offers a whole number of gpus, found gpus={gpus!r}", least=0)
         self._gpus = gpus
+        self._memory_bytes = memory_bytes
+        self._share_store = share_store
         self._logs = new_owned_directory("local", temporary_base())
         self._pid = os.getpid()
         self._workers: list[ChildProgram] = []
+        self._places: dict[int, ChildProgram] = {}
         self._server: ChildProgram | None = None
         try:
-            self._server = self._start(ServerConfig(port=0, http_port=0, kind="local"))
+            self._server = self._start(ServerConfig(port=0, http_port=0, kind="local", share_store=share_store))
             started = self._server.wait_ready()
             self.port = started.port
             #: The access file for clients.
             self.access_path = Path(started.client_access)
             self._worker_access = started.worker_access
             self._cpus = cpus if cpus is not None else max(1, detect_cpus() // workers)
-            starting = [self._start(self._worker_config(self._cpus)) for _ in range(workers)]
-            self._workers += starting
-            for worker in starting:
+            for worker in [self._start_worker(self._cpus) for _ in range(workers)]:
                 worker.wait_ready()
         except BaseException:
             self.stop()
@@ -56,9 +69,7 @@ class LocalCluster:
             raise RainException("this cluster was stopped: start another with `rain.local()`")
         if cpus is not None:
             _check_count(cpus, f"a worker needs at least one cpu, found cpus={cpus!r}")
-        worker = self._start(self._worker_config(cpus or self._cpus))
-        self._workers.append(worker)
-        worker.wait_ready()
+        self._start_worker(cpus or self._cpus).wait_ready()
 
     @property
     def worker_pids(self) -> list[int]:
@@ -97,12 +108,27 @@ class LocalCluster:
     ) -> None:
         self.stop()
 
-    def _start(self, config: ServerConfig | WorkerConfig) -> ChildProgram:
+    def _start(self, config: ServerConfig | WorkerConfig, environment: Mapping[str, str] | None = None) -> ChildProgram:
         role = "server" if isinstance(config, ServerConfig) else "worker"
-        return ChildProgram(config, embedded=True, log=log_file(self._logs, role))
+        return ChildProgram(config, embedded=True, log=log_file(self._logs, role), environment=environment)
+
+    def _start_worker(self, cpus: int) -> ChildProgram:
+        # The place among the workers says which gpus; that of a worker that has ended is free again.
+        place = next(each for each in count() if each not in self._places or not self._places[each].alive)
+        environment = gpu_environment(place * self._gpus, self._gpus, os.environ)
+        worker = self._places[place] = self._start(self._worker_config(cpus), environment)
+        self._workers.append(worker)
+        return worker
 
     def _worker_config(self, cpus: int) -> WorkerConfig:
-        return WorkerConfig(server_port=self.port, access=self._worker_access, cpus=cpus, gpus=self._gpus)
+        return WorkerConfig(
+            server_port=self.port,
+            access=self._worker_access,
+            cpus=cpus,
+            gpus=self._gpus,
+            memory_bytes=self._memory_bytes,
+            share_store=self._share_store,
+        )
 
 
 def _check_count(value: object, complaint: str, *, least: int = 1) -> None:

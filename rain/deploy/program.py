@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -35,6 +35,7 @@ class ChildProgram:
 
     `embedded` programs end with this process; the others are detached from the terminal and outlive it.
     `prefix`: words before the command, such as a profiler. `log`: where standard output and error go; None: inherited.
+    `environment`: variables besides those of this process.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ChildProgram:
         embedded: bool,
         prefix: Sequence[str] = (),
         log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.role = "server" if isinstance(config, ServerConfig) else "worker"
         self._log = log
@@ -55,7 +57,9 @@ class ChildProgram:
         config = msgspec.structs.replace(config, ready_fd=ready_fd, lifeline_fd=lifeline_fd)
         command = [*prefix, sys.executable, "-m", f"rain.{self.role}", msgspec.json.encode(config).decode()]
         try:
-            self._process = _spawn(command, inherited, log, detached=not embedded)
+            self._process = _spawn(
+                command, inherited, log, {**os.environ, **(environment or {})}, detached=not embedded
+            )
         except OSError as error:
             self._close_pipes()
             raise RainException(f"the {self.role} cannot be started: {error.strerror}: {command[0]}") from error
@@ -145,7 +149,9 @@ class ChildProgram:
                 setattr(self, name, None)
 
 
-def _spawn(command: list[str], inherited: list[int], log: Path | None, *, detached: bool) -> subprocess.Popen[bytes]:
+def _spawn(
+    command: list[str], inherited: list[int], log: Path | None, environment: dict[str, str], *, detached: bool
+) -> subprocess.Popen[bytes]:
     with contextlib.ExitStack() as stack:
         output = None
         if log is not None:
@@ -156,6 +162,7 @@ def _spawn(command: list[str], inherited: list[int], log: Path | None, *, detach
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
+            env=environment,
             pass_fds=inherited,
             # Ctrl-C in the terminal is for the user's program, not for its cluster.
             start_new_session=True,

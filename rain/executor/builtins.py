@@ -1,4 +1,4 @@
-"""The built-in tasks on blobs: concatenate, load from a file, store to a file or folder, sleep."""
+"""The built-in tasks on blobs: concatenate, load from a file, sleep."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from rain.core.content import settled_type
 from rain.core.errors import RainException
 from rain.core.kinds import PathArgs, SleepArgs
 from rain.core.spec import TaskSpec
-from rain.data.copying import copy_file
-from rain.data.tree_removal import remove_tree
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.runner import Notes, Surroundings
-from rain.executor.trees import is_directory, place_tree
+from rain.executor.trees import is_directory
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RunInput, RunTask
 
 _CHUNK_BYTES = 1 << 20
@@ -83,55 +81,6 @@ class LoadRunner(BuiltinRunner):
             raise AttemptFailed(f"cannot load {path!r} on the worker: {error.strerror}.") from None
 
 
-class StoreRunner(BuiltinRunner):
-    """The input becomes a file or folder on this machine, complete or not at all."""
-
-    def run(self, task: RunTask) -> tuple[Produced, ...]:
-        """No outputs."""
-        path = decoded_args(task.args, PathArgs).path
-        if "://" in path:
-            raise AttemptFailed(f"cannot write {path!r}: only files of the worker's machine can be written, not URLs.")
-        target = Path(path)
-        temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
-        if is_directory(task.inputs[0]):
-            self._store_tree(task.inputs[0], target, temporary)
-            return ()
-        if target.is_dir():
-            raise AttemptFailed(f"cannot write {str(target)!r} on the worker: it is a folder; name a file in it.")
-        if task.inputs[0].path is not None:
-            os.stat(task.inputs[0].path)  # an input that is gone has nothing to do with the target
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                _write(task.inputs[0], temporary)
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise AttemptFailed(f"cannot write {str(target)!r} on the worker: {error.strerror}.") from None
-        return ()
-
-    def _store_tree(self, given: RunInput, target: Path, temporary: Path) -> None:
-        if given.path is not None:
-            os.stat(given.path)  # an input that is gone has nothing to do with the target
-        if os.path.lexists(target):
-            raise AttemptFailed(
-                f"cannot write {str(target)!r} on the worker: it exists, and a folder is never written over; "
-                "name one that is not there yet."
-            )
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            remove_tree(temporary)
-            try:
-                place_tree(given, temporary, write=True)
-                temporary.rename(target)
-            finally:
-                remove_tree(temporary)
-        except (OSError, RainException) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise AttemptFailed(f"cannot write {str(target)!r} on the worker: {reason}") from None
-
-
 class SleepRunner(BuiltinRunner):
     """Passes the input on later."""
 
@@ -165,15 +114,6 @@ def _chunks(url: str) -> Iterator[bytes]:
     # Each protocol's library has exceptions of its own.
     except Exception as error:
         raise AttemptFailed(f"cannot load {url!r} on the worker: {type(error).__name__}: {error}") from None
-
-
-def _write(given: RunInput, path: Path) -> None:
-    with path.open("wb") as file:
-        if given.data is not None:
-            file.write(given.data)
-        else:
-            with open(given.path or "", "rb") as source:
-                copy_file(source.fileno(), file.fileno())
 
 
 def _no_file(path: str) -> str:

@@ -9,16 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rain.core.content import DIRECTORY, checked_type
+from rain.core.content import DIRECTORY, checked_type, text_encoding
 from rain.core.errors import RainException
 from rain.core.ids import object_name, task_name
+from rain.core.note import MAX_PROGRESS_TEXT, TaskProgress
 from rain.core.resources import UNIT
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.core.user import decode_user, encode_user
 from rain.data.encode import encode_value
 from rain.data.instance import DataInstance
 from rain.data.tree_files import seal_tree
+from rain.executor.runner import Surroundings
 from rain.protocol.executor import RunInput, RunTask
+
+#: Sums of fractions miss 0 and 1 by less than this.
+_ROUNDING = 1e-9
 
 
 class TaskFacts:
@@ -89,11 +94,13 @@ class Context:
     #: How many attributes a context has that no task has asked anything of.
     N_ATTRIBUTES = 5
 
-    def __init__(self, session: int, task: RunTask, spec: TaskSpec, function: Callable[..., Any], scratch: str) -> None:
+    def __init__(
+        self, session: int, task: RunTask, spec: TaskSpec, function: Callable[..., Any], surroundings: Surroundings
+    ) -> None:
         self._session = session
         self._task = task
         self._spec = spec
-        self._scratch = scratch
+        self._surroundings = surroundings
         #: The function that runs; the same object for all tasks of it in this executor.
         self.function = function
 
@@ -125,7 +132,11 @@ class Context:
                 raise RainException("ctx.blob() takes either content_type= or encode=, not both.")
             return DataInstance(encode_value(value, encode), content_type=encode)
         if isinstance(value, str):
-            return DataInstance(value.encode(), content_type="text" if content_type is None else content_type)
+            name = checked_type(content_type) or "text"
+            try:
+                return DataInstance(value.encode(text_encoding(name) or "utf-8"), content_type=name)
+            except UnicodeEncodeError as error:
+                raise RainException(f"ctx.blob(): the text cannot be encoded as '{name}': {error}") from None
         if isinstance(value, bytes | bytearray | memoryview):
             return DataInstance(bytes(value), content_type=content_type)
         raise RainException(
@@ -164,8 +175,9 @@ class Context:
 
     def _staged(self, source: Path) -> Path:
         self._has_staged = True
-        Path(self._scratch).mkdir(exist_ok=True)
-        staged = Path(self._scratch, f"staged-{len(os.listdir(self._scratch))}")
+        folder = Path(self._surroundings.staging)
+        folder.mkdir(exist_ok=True)
+        staged = folder / f"staged-{len(os.listdir(folder))}"
         shutil.move(source, staged)
         return staged
 
@@ -177,6 +189,23 @@ class Context:
     def debug(self, text: str, *args: Any) -> None:
         """Adds a line, `text.format(*args)`, to the task's debug stream."""
         self._debug_lines.append(text.format(*args) if args else text)
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Says how far the task is: `fraction` from 0 to 1, and a few words; seen as `task.info.progress`.
+
+        Call it as often as you like: at most ten words a second travel while the task runs, and the last one always
+        arrives. A child process that the task forked is not heard. Of a text the first 200 characters are kept.
+        Raises RainException for anything else than a number from 0 to 1 and a str.
+        """
+        said = self._said = TaskProgress(_checked_fraction(fraction), _checked_text(text))
+        self._surroundings.outlet.say(self._session, self._task.task, self._task.attempt, said)
+
+    def _last_progress(self) -> TaskProgress | None:
+        """What it said last; goes with its report, and not by itself any more."""
+        said: TaskProgress | None = self.__dict__.get("_said")
+        if said is not None:
+            self._surroundings.outlet.withdraw(self._session, self._task.task, self._task.attempt)
+        return said
 
     @cached_property
     def _debug_lines(self) -> list[str]:
@@ -191,3 +220,28 @@ class Context:
         """`info.user` as JSON; b"" where it is empty. Raises RainException for what JSON cannot carry."""
         info = self.__dict__.get("info")
         return b"" if info is None else encode_user(info.user, "ctx.info.user")
+
+
+def _checked_fraction(fraction: Any) -> float:
+    """Also numpy's numbers; what rounding left beside 0 and 1 is taken for those."""
+    try:
+        if isinstance(fraction, bool | str | bytes):
+            raise TypeError
+        value = float(fraction)
+    except (TypeError, ValueError, OverflowError):
+        raise RainException(
+            f"ctx.progress(): fraction: expected a number from 0 to 1, found {type(fraction).__name__}"
+        ) from None
+    if -_ROUNDING <= value <= 1 + _ROUNDING:
+        return min(max(value, 0.0), 1.0)
+    hint = f"; is it {value:g} percent? Then pass {value:g} / 100" if 1 < value <= 100 else ""
+    raise RainException(f"ctx.progress(): fraction: expected a number from 0 to 1, found {value:g}{hint}")
+
+
+def _checked_text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise RainException(f"ctx.progress(): text: expected str, found {type(text).__name__}")
+    if len(text) > MAX_PROGRESS_TEXT:
+        text = text[: MAX_PROGRESS_TEXT - 1] + "…"
+    plain: str = text.encode(errors="replace").decode()
+    return plain

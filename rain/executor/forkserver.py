@@ -28,10 +28,13 @@ from rain.executor.process import Folders, run_executor
 from rain.executor.workplace import remove_tree
 from rain.protocol.codec import encode
 from rain.protocol.executor import Exited, Fork, ForkCounts, Forked, Kill, to_forkserver_decoder
+from rain.wire.allocation import keep_freed_memory
 from rain.wire.pipe import BlockingPipe
 
 #: How long the end waits for killed processes; those that hang in the kernel are left to it.
 _LAST_WAIT_S = 5.0
+#: What an executor keeps of the memory that its last tasks have freed.
+KEPT_BYTES = 64 << 20
 
 
 class Forkserver:
@@ -202,6 +205,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     become_subreaper()
+    keep_freed_memory(KEPT_BYTES)
     # Forks share what exists now; the collector would unshare it by touching it.
     gc.disable()
     gc.collect()

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from rain.core.kinds import Kind
 from rain.core.spec import TaskSpec
-from rain.executor.builtins import ConcatRunner, LoadRunner, SleepRunner, StoreRunner
+from rain.executor.builtins import ConcatRunner, LoadRunner, SleepRunner
 from rain.executor.directories import LoadDirectoryRunner, MakeDirectoryRunner, SliceDirectoryRunner
+from rain.executor.exporting import StoreRunner
 from rain.executor.program import ProgramRunner
 from rain.executor.pyfunc import PythonRunner
 from rain.executor.runner import Runner, Surroundings

@@ -4,59 +4,70 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
+from itertools import accumulate
 from typing import assert_never
 
 import msgspec
 
 from rain.core.failure import Cause, Failure
-from rain.core.ids import object_name
+from rain.core.ids import object_name, task_name
 from rain.core.kinds import Kind
 from rain.core.note import TaskNote
 from rain.data.exceptions import failure_of, plain_text
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.kinds import RUNNERS
+from rain.executor.outcomes import FLUSH_BYTES, FLUSH_NS, QUICK_FLUSH_NS, Outcomes
+from rain.executor.process_name import IDLE, ProcessName
+from rain.executor.pyfunc import PythonRunner
+from rain.executor.quick_calls import QuickCalls
 from rain.executor.runner import Notes, Runner, Surroundings
+from rain.executor.stretch import OddEnd, StretchLimits, run_stretch
 from rain.protocol.codec import encode
+from rain.protocol.columns import unpack
 from rain.protocol.executor import (
+    MAX_PIPE_RESULT,
     ForgetSession,
     Produced,
     Ready,
-    Report,
     Run,
+    RunRange,
     RunSpec,
     RunTask,
-    TaskDone,
-    TaskFailed,
     to_executor_decoder,
 )
 from rain.wire.pipe import BlockingPipe
 
-#: Results wait at most this long for others to travel with, unless a task of a kind or function that was quick so far
-#: turns out slow.
-FLUSH_NS = 1_000_000
-FLUSH_BYTES = 256 << 10
+#: So many tasks of a function that was slow once are taken to be slow, too; twice as many when one of them was, but
+#: not more than the other number. (Any task may seem slow once, when others have the cpu.)
+_WARY_TASKS = 2
+_MAX_WARY_TASKS = 64
 
 
-#: So many tasks of a function that was slow once are taken to be slow, too.
-_WARY_TASKS = 64
+_NOTHING = TaskNote()
 
 
 class _Entry:
     """A spec of a session."""
 
-    __slots__ = ("runner", "wary")
+    __slots__ = ("_caution", "n_outputs", "runner", "wary")
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, n_outputs: int) -> None:
         self.runner = runner
+        self.n_outputs = n_outputs
         #: So many tasks are taken to be slow: results that wait go out before them.
         self.wary = 1
+        self._caution = _WARY_TASKS
 
     def learn(self, spent_ns: int) -> None:
         """How long a task took."""
         if spent_ns >= FLUSH_NS or self.runner.slow:
-            self.wary = _WARY_TASKS
+            self.wary = self._caution
+            self._caution = min(2 * self._caution, _MAX_WARY_TASKS)
         elif self.wary:
             self.wary -= 1
+        else:
+            self._caution = _WARY_TASKS
 
 
 class ExecutorLoop:
@@ -69,11 +80,9 @@ class ExecutorLoop:
         self._surroundings = surroundings
         self._specs: dict[int, dict[int, _Entry]] = {}
         self._session = 0
-        self._done: list[TaskDone] = []
-        self._failed: list[TaskFailed] = []
-        self._waiting_bytes = 0
-        self._flushed_ns = 0
+        self._outcomes = Outcomes(surroundings.outlet)
         self._pid = os.getpid()
+        self._name = ProcessName()
 
     def run(self) -> None:
         """Returns when the worker is gone."""
@@ -91,61 +100,113 @@ class ExecutorLoop:
         self._session = batch.session
         specs = self._specs.setdefault(batch.session, {})
         for given in batch.specs:
-            specs[given.number] = _Entry(self._runner(batch.session, given))
+            specs[given.number] = _Entry(self._runner(batch.session, given), len(given.spec.outputs))
         self._surroundings.output.take()
-        self._flushed_ns = time.perf_counter_ns()
-        for task in batch.tasks:
-            entry = specs[task.spec]
-            if entry.wary and (self._done or self._failed):
-                self._flush(time.perf_counter_ns())
-            self._run_task(entry, task)
-        self._flush(time.perf_counter_ns())
+        # Tasks that travel together are too short for anybody to see them run.
+        is_seen = len(batch.tasks) == 1 and isinstance(batch.tasks[0], RunTask)
+        if is_seen:
+            self._name.show(task_name(batch.session, batch.tasks[0].task))
+        self._outcomes.begin(batch.session, time.perf_counter_ns())
+        for each in batch.tasks:
+            if isinstance(each, RunTask):
+                self._run_task(specs[each.spec], each)
+            else:
+                self._run_range(specs[each.spec], each)
+        if is_seen:
+            self._name.show(IDLE)
+        self._outcomes.flush(time.perf_counter_ns())
+
+    def _run_range(self, entry: _Entry, given: RunRange) -> None:
+        """Runs its tasks like any others, and in stretches of many where that can be."""
+        sizes = unpack("I", given.args_size, "args_size", given.count)
+        ends = array("Q", accumulate(sizes, initial=0))
+        quick = entry.runner if isinstance(entry.runner, PythonRunner) and entry.runner.may_be_quick(given) else None
+        position = 0
+        while position < given.count:
+            calls = quick.calls(given, position) if quick is not None and not entry.wary else None
+            if calls is not None:
+                position += self._run_stretch(entry, given, calls, ends, position)
+            else:
+                args = given.args[ends[position] : ends[position + 1]]
+                self._run_task(entry, given.single(position, args, entry.n_outputs))
+                position += 1
+
+    def _run_stretch(self, entry: _Entry, given: RunRange, calls: QuickCalls, ends: array[int], start: int) -> int:
+        """Runs some tasks of a range from `start` on; how many."""
+        outcomes, surroundings = self._outcomes, self._surroundings
+        surroundings.traces.clear()
+        limits = StretchLimits(outcomes.flushed_ns + QUICK_FLUSH_NS, FLUSH_BYTES)
+        times, results, odd = run_stretch(calls, (given.args, ends, start), self._counts, surroundings.traces, limits)
+        self._exit_if_forked()
+        surroundings.folder.restore()
+        n_ordinary = len(results)
+        if n_ordinary:
+            first = given.single(start, b"", entry.n_outputs)
+            ordinary = times[: n_ordinary + 1]
+            outcomes.range_done(first, ordinary, results, entry.n_outputs, calls.content_type)
+            entry.learn(ordinary[-1] - ordinary[-2])
+        if odd is None:
+            outcomes.flush_if_due(times[-1])
+            return n_ordinary
+        task = given.single(start + n_ordinary, b"", entry.n_outputs)
+        self._end_oddly(entry, task, times[-1] - times[-2], odd, calls.content_type)
+        return n_ordinary + 1
+
+    def _end_oddly(self, entry: _Entry, task: RunTask, spent_ns: int, end: OddEnd, content_type: str | None) -> None:
+        outputs, error = None, end.error
+        self._surroundings.store.begin()
+        if error is None and end.data is not None and len(end.data) <= MAX_PIPE_RESULT:
+            outputs = (Produced(len(end.data), content_type, end.data),) * entry.n_outputs
+        elif error is None and isinstance(entry.runner, PythonRunner):
+            try:
+                outputs = entry.runner.collect(task, end.result)
+            # Encoders run the user's code, too.
+            except BaseException as raised:
+                error = raised
+        self._end_task(entry, task, spent_ns, outputs, error)
 
     def _run_task(self, entry: _Entry, task: RunTask) -> None:
-        surroundings, counts, runner = self._surroundings, self._counts, entry.runner
-        surroundings.store.begin()
+        counts = self._counts
+        began_ns = time.perf_counter_ns()
+        if entry.wary and self._outcomes.any:
+            self._outcomes.flush(began_ns)
+        self._surroundings.store.begin()
         counts[0] += 1
-        began = time.perf_counter_ns()
-        failure = outputs = None
+        outputs, error = None, None
         try:
-            outputs = runner.run(task)
+            outputs = entry.runner.run(task)
         # The user's code: SystemExit, KeyboardInterrupt and whatever else it raises fail this task only.
-        except BaseException as error:
-            failure = self._failure(error, runner, task)
-        ended = time.perf_counter_ns()
+        except BaseException as raised:
+            error = raised
+        spent_ns = time.perf_counter_ns() - began_ns
         counts[1] += 1
-        if os.getpid() != self._pid:
-            os._exit(1)  # A child that the task forked came back here; only its parent may report.
-        spent_ns = ended - began
-        printed = surroundings.output.take()
-        note = None if printed is None and runner.notes is None else self._note(runner, printed)
+        self._exit_if_forked()
+        self._end_task(entry, task, spent_ns, outputs, error)
+
+    def _end_task(
+        self,
+        entry: _Entry,
+        task: RunTask,
+        spent_ns: int,
+        outputs: tuple[Produced, ...] | None,
+        error: BaseException | None,
+    ) -> None:
+        runner = entry.runner
+        failure = None if error is None else self._failure(error, runner, task)
+        printed = self._surroundings.output.take()
+        note = None if printed is None and runner.notes is None else _note(runner, printed)
         if outputs is not None:
-            self._done.append(TaskDone(task.task, task.attempt, spent_ns // 1000, outputs, note))
-            for produced in outputs:
-                if produced.data:
-                    self._waiting_bytes += produced.size
+            self._outcomes.done(task, spent_ns, outputs, note)
         elif failure is not None:
-            surroundings.store.discard()
-            self._failed.append(TaskFailed(task.task, task.attempt, spent_ns // 1000, failure, note))
+            self._surroundings.store.discard()
+            self._outcomes.failed(task, spent_ns, failure, note)
         entry.learn(spent_ns)
-        if ended - self._flushed_ns >= FLUSH_NS or self._waiting_bytes > FLUSH_BYTES:
-            self._flush(ended)
+        self._outcomes.flush_if_due(time.perf_counter_ns())
 
-    def _note(self, runner: Runner, printed: tuple[str, str] | None) -> TaskNote | None:
-        """What the task that ended leaves to be read, None for nothing."""
-        notes, runner.notes = runner.notes or Notes(), None
-        stdout, stderr = printed or ("", "")
-        note = TaskNote(notes.debug, notes.user, stdout + notes.stdout, stderr + notes.stderr)
-        self._waiting_bytes += len(note.debug) + len(note.user) + len(note.stdout) + len(note.stderr)
-        return note if any((note.debug, note.user, note.stdout, note.stderr)) else None
-
-    def _flush(self, now_ns: int) -> None:
-        self._flushed_ns = now_ns
-        if self._done or self._failed:
-            self._pipe.send(encode(Report(self._session, tuple(self._done), tuple(self._failed))))
-            self._done.clear()
-            self._failed.clear()
-            self._waiting_bytes = 0
+    def _exit_if_forked(self) -> None:
+        """Ends a child that a task forked and that came back here: only its parent may report."""
+        if os.getpid() != self._pid:
+            os._exit(1)
 
     def _runner(self, session: int, given: RunSpec) -> Runner:
         try:
@@ -164,6 +225,14 @@ class ExecutorLoop:
                 text = f"{object_name(self._session, given.object)}, an input, is not on the worker any more."
                 return Failure(cause=Cause.INPUT, message=text, debug=debug)
         return failure_of(error, stderr=self._surroundings.output.error_tail(), debug=debug)
+
+
+def _note(runner: Runner, printed: tuple[str, str] | None) -> TaskNote | None:
+    """What the task that ended leaves to be read, None for nothing."""
+    notes, runner.notes = runner.notes or Notes(), None
+    stdout, stderr = printed or ("", "")
+    note = TaskNote(notes.debug, notes.user, stdout + notes.stdout, stderr + notes.stderr, notes.progress)
+    return note if note != _NOTHING else None
 
 
 class _Refusing:

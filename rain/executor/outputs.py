@@ -14,7 +14,7 @@ from rain.core.errors import RainException
 from rain.core.labeled import LabeledList
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.core.user import encode_user
-from rain.data.encode import encode_value
+from rain.data.encode import encode_value, unfinished_advice
 from rain.data.instance import DataInstance, source_of
 from rain.data.tree_files import link_tree, seal_tree
 from rain.data.tree_removal import remove_tree
@@ -63,6 +63,8 @@ class OutputCollector:
         wanted = len(self._outputs)
         labels = [output.label for output in self._outputs]
         shown = ", ".join("without a label" if label is None else repr(label) for label in labels)
+        if isinstance(result, LabeledList) and len(result) and all(label is not None for label, _ in result.items()):
+            result = dict(result.items())
         if isinstance(result, Mapping):
             if set(result) != set(labels) or None in labels:
                 raise AttemptFailed(
@@ -111,6 +113,8 @@ class OutputCollector:
         return self._store.keep_bytes(self._session, obj, data, kind)
 
     def _from_instance(self, output: OutputSpec, obj: int, instance: DataInstance, passed: Passed) -> Produced:
+        if instance.content_type == DIRECTORY and output.content_type not in {None, DIRECTORY}:
+            raise RainException(f"it is a directory, and {output.content_type!r} was planned: declare an OutputDir")
         kind = settled_type(output.content_type, instance.content_type)
         source = source_of(instance)
         position = passed.get(id(source) if isinstance(source, bytes) else os.fspath(source))
@@ -160,6 +164,14 @@ def _wrong_value(where: str, value: Any) -> str:
         return (
             f"{where} returned None, but it has an output: return its value, "
             "or declare outputs=0 if there is none to return."
+        )
+    unfinished = unfinished_advice(value)
+    if unfinished:
+        return f"{where} returned {_shown(value)}: {unfinished}."
+    if isinstance(value, os.PathLike):
+        return (
+            f"{where} returned {_shown(value)}: the task's folder goes with the task; return ctx.stage_file(path), "
+            "or ctx.stage_directory(path) for an OutputDir."
         )
     return (
         f"{where} returned {_shown(value)}; bytes, str or a DataInstance are needed. Declare "

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from rain.deploy.process_tree import become_subreaper, die_with_parent
 from rain.executor.loop import ExecutorLoop
+from rain.executor.outlet import Outlet
 from rain.executor.results import ResultStore
 from rain.executor.runner import Surroundings
 from rain.executor.shares import Shares
+from rain.executor.traces import TaskTraces
 from rain.executor.workplace import CapturedOutput, CurrentFolder
 from rain.wire.pipe import BlockingPipe
 
@@ -58,10 +60,14 @@ def run_executor(executor: int, parent: int, pipe: socket.socket, counts: int, f
         os.dup2(nothing.fileno(), 0, inheritable=True)
     scratch = folders.of_executor(executor)
     Path(scratch).mkdir(mode=0o700)
+    blocking = BlockingPipe(pipe)
+    stem = folders.output_stem(executor)
     surroundings = Surroundings(
         store=ResultStore(folders.store, executor),
         folder=CurrentFolder(f"{scratch}/cwd"),
-        output=CapturedOutput(folders.output_stem(executor)),
+        output=CapturedOutput(stem),
+        traces=TaskTraces((f"{stem}.stdout", f"{stem}.stderr"), f"{scratch}/cwd"),
+        outlet=Outlet(blocking),
         scratch=scratch,
         shares=Shares(dict(os.environ)),
     )
@@ -71,6 +77,6 @@ def run_executor(executor: int, parent: int, pipe: socket.socket, counts: int, f
     os.close(counts)
     gc.enable()
     try:
-        ExecutorLoop(BlockingPipe(pipe), memoryview(shared).cast("Q"), surroundings).run()
+        ExecutorLoop(blocking, memoryview(shared).cast("Q"), surroundings).run()
     except (BrokenPipeError, ConnectionResetError):
         pass  # The worker is gone, and with it the reason to be.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
-from collections.abc import Mapping
 
 import msgspec
 
@@ -17,6 +17,7 @@ from rain.deploy.process_tree import children, kill_new_children
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.program_files import ProgramFolder
 from rain.executor.runner import Notes, Surroundings
+from rain.executor.streams import Streams
 from rain.protocol.executor import Produced, RunTask
 
 _args_decoder = msgspec.msgpack.Decoder(ExecuteArgs)
@@ -46,20 +47,22 @@ class ProgramRunner:
         """The outputs, once the program ended with status 0. Raises AttemptFailed."""
         args = _args_decoder.decode(task.args)
         folder = ProgramFolder(f"{self._surroundings.scratch}/program", task.inputs)
+        streams = Streams(self._surroundings.output, args.stdout, args.stderr)
         try:
-            return self._run_in(folder, args, task)
+            return self._run_in(folder, args, task, streams)
         except RainException as error:
             raise AttemptFailed(str(error)) from None
         finally:
             self._surroundings.folder.enter()
             folder.clear()
+            streams.clear()
 
-    def _run_in(self, folder: ProgramFolder, args: ExecuteArgs, task: RunTask) -> tuple[Produced, ...]:
+    def _run_in(
+        self, folder: ProgramFolder, args: ExecuteArgs, task: RunTask, streams: Streams
+    ) -> tuple[Produced, ...]:
         outputs = self._spec.outputs
-        streams = {args.stdout: folder.stream(1), args.stderr: folder.stream(2)}
         names = [
-            streams[number] if number in streams else folder.output_name(output, number)
-            for number, output in enumerate(outputs)
+            streams.outputs.get(number) or folder.output_name(output, number) for number, output in enumerate(outputs)
         ]
         words = [_spelled(word, folder, names) for word in args.words]
         for word in args.files:
@@ -70,11 +73,13 @@ class ProgramRunner:
         shown = words[-1] if args.shell else words[0]
         if len(shown) > _MAX_COMMAND:
             shown = shown[: _MAX_COMMAND - 1] + "…"
-        status = self._wait_for(words, shown, folder, args, task.gpus)
-        self.notes = _notes(folder, streams)
+        status = self._wait_for(words, folder, args, task.gpus, shown=shown, streams=streams)
+        if status:
+            stdout, stderr = streams.of_outputs()
+            self.notes = Notes(stdout=stdout, stderr=stderr)
         # Whatever became of the program: others read the same files.
         complaint = folder.remove_changed_inputs(shown)
-        _check_status(shown, status, folder)
+        _check_status(shown, status, streams, self._surroundings.scratch)
         if complaint is not None:
             raise AttemptFailed(complaint)
         return tuple(
@@ -91,7 +96,14 @@ class ProgramRunner:
         return folder.collect(store, self._session, obj, output, name)
 
     def _wait_for(
-        self, words: list[str], shown: str, folder: ProgramFolder, args: ExecuteArgs, gpus: tuple[int, ...] | None
+        self,
+        words: list[str],
+        folder: ProgramFolder,
+        args: ExecuteArgs,
+        gpus: tuple[int, ...] | None,
+        *,
+        shown: str,
+        streams: Streams,
     ) -> int:
         """Runs the program to its end, and ends what it leaves; returns what `waitpid` says."""
         _undo_python_tasks()
@@ -101,24 +113,18 @@ class ProgramRunner:
         os.chdir(folder.path)
         executable = _found(words[0], env)
         before = children(os.getpid())
-        writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         try:
             process = os.posix_spawn(
                 executable,
                 words,
                 env,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, folder.stream(1), writing, 0o600),
-                    (os.POSIX_SPAWN_OPEN, 2, folder.stream(2), writing, 0o600),
-                ],
+                file_actions=[(os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0), *streams.file_actions()],
                 setpgroup=0,
                 setsigdef=_DEFAULT_SIGNALS,
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            hint = "; is the interpreter in its first line there?" if isinstance(error, FileNotFoundError) else ""
-            raise AttemptFailed(f"program '{shown}' cannot be started: {reason}{hint}") from None
+            raise AttemptFailed(f"program '{shown}' cannot be started: {reason}{_hint(error)}") from None
         _, status = os.waitpid(process, 0)
         kill_new_children(before)
         return status
@@ -131,16 +137,16 @@ class ProgramRunner:
         return {**environment, "PWD": folder.path, **added}
 
 
-def _notes(folder: ProgramFolder, outputs: Mapping[int | None, str]) -> Notes | None:
-    """What the program wrote to the streams that are no outputs; None for nothing."""
-    stdout, stderr = (
-        "" if _is_output(outputs, folder.stream(number)) else folder.captured(number) for number in (1, 2)
-    )
-    return Notes(stdout=stdout, stderr=stderr) if stdout or stderr else None
-
-
-def _is_output(outputs: Mapping[int | None, str], stream: str) -> bool:
-    return any(number is not None and path == stream for number, path in outputs.items())
+def _hint(error: OSError | ValueError) -> str:
+    """What may help against an error of starting a program."""
+    if isinstance(error, FileNotFoundError):
+        return "; is the interpreter in its first line there?"
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        return (
+            "; Linux takes 128 KiB per word and variable, and about 2 MiB in all: give the program a file or its "
+            "standard input instead, such as stdin=blob(…)"
+        )
+    return ""
 
 
 def _undo_python_tasks() -> None:
@@ -186,17 +192,27 @@ def _brief(path: str) -> str:
     return ":".join(folders[:_MAX_FOLDERS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _check_status(shown: str, status: int, folder: ProgramFolder) -> None:
+def _check_status(shown: str, status: int, streams: Streams, scratch: str) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return
     how = f"exited with status {code}" if code > 0 else f"was killed by signal {-code} ({_signal_name(-code)})"
-    stderr = folder.error_tail()
+    stderr = streams.error_tail()
     quoted = stderr.strip()
     if len(quoted) > _MAX_QUOTED:
         # All of it is shown below; what failed stands at the end.
         quoted = quoted.rpartition("\n")[2][-_MAX_QUOTED:]
+    if _is_full(scratch):
+        # Then the program could not even write down what it complains of.
+        how += " (there is no space left on the disk of the worker's folder)"
     raise AttemptFailed(f"program '{shown}' {how}" + (f": {quoted}" if quoted else ""), stderr=stderr)
+
+
+def _is_full(path: str) -> bool:
+    try:
+        return not os.statvfs(path).f_bavail
+    except OSError:
+        return False  # the program took even that folder away
 
 
 def _signal_name(number: int) -> str:

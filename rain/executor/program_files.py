@@ -17,24 +17,20 @@ from rain.data.tree_removal import remove_tree
 from rain.executor.attempt_failed import AttemptFailed
 from rain.executor.results import ResultStore
 from rain.executor.trees import is_directory, place_tree, state_after, stored_folder
-from rain.executor.workplace import captured, empty_folder, tail
+from rain.executor.workplace import empty_folder
 from rain.protocol.executor import Produced, RunInput
 
 #: Names of files that are listed in an error.
 _MAX_LISTED = 10
-
-#: What stays for the next program, which empties the streams' files when it starts; large ones go at once.
-_REUSED = frozenset({"work", "stream1", "stream2"})
-_MAX_KEPT_BYTES = 1 << 20
 
 
 class ProgramFolder:
     """A fresh folder; names in it are relative, and nothing is read or written through a path that leads out of it."""
 
     def __init__(self, root: str, inputs: Sequence[RunInput]) -> None:
-        """The program's working folder is one below `root`, beside the streams' files.
+        """The program's working folder is one below `root`.
 
-        Making folders and files costs more than starting a program, so these stay for the next one.
+        Making folders costs more than starting a program, so it stays for the next one.
         """
         self._root = root
         self._inputs = inputs
@@ -90,10 +86,6 @@ class ProgramFolder:
         _write_file(path, given.data, 0o444)
         return path
 
-    def stream(self, descriptor: int) -> str:
-        """The file that takes standard output (1) or standard error (2)."""
-        return f"{self._root}/stream{descriptor}"
-
     def output_name(self, output: OutputSpec, number: int) -> str:
         """The path of an output below the folder."""
         return _checked_path(output.path or output.label or f"output{number}")
@@ -108,22 +100,6 @@ class ProgramFolder:
                 raise AttemptFailed(f"output {inside!r} lies in output {name!r}; give one of them another path.")
 
     # ------------------------------------------------------------------------------------------ after
-
-    def captured(self, descriptor: int) -> str:
-        """The end of standard output (1) or standard error (2)."""
-        try:
-            with open(self.stream(descriptor), "rb") as file:
-                return captured(file.fileno())
-        except FileNotFoundError:
-            return ""
-
-    def error_tail(self) -> str:
-        """The end of standard error."""
-        try:
-            with open(self.stream(2), "rb") as file:
-                return tail(file.fileno())
-        except FileNotFoundError:
-            return ""
 
     def remove_changed_inputs(self, program: str) -> str | None:
         """Removes inputs, which are the store's own files, that the program wrote to; what to tell about the last."""
@@ -165,6 +141,8 @@ class ProgramFolder:
         try:
             found = os.lstat(real)
         except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(f"{self.path}/{name}"):
+                raise AttemptFailed(f"output {label} is a link to {real!r}, where nothing is.") from None
             raise AttemptFailed(
                 f"the program made no output {label}: there is no file {name!r} in its folder{self._listing()}."
             ) from None
@@ -196,7 +174,7 @@ class ProgramFolder:
             found = set(os.listdir(self._root))
         except FileNotFoundError:
             return  # the program took it away; the next one gets it anew
-        if found <= _REUSED and _may_stay(self.stream(1)) and _may_stay(self.stream(2)):
+        if found <= {"work"}:
             empty_folder(self.path)
         else:
             empty_folder(self._root)
@@ -262,14 +240,6 @@ class ProgramFolder:
             return ", which has no new files"
         more = ", …" if len(names) > _MAX_LISTED else ""
         return f", which has {', '.join(map(repr, names[:_MAX_LISTED]))}{more}"
-
-
-def _may_stay(path: str) -> bool:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return True
-    return stat.S_ISREG(found.st_mode) and found.st_size <= _MAX_KEPT_BYTES
 
 
 def _checked_path(path: str) -> str:

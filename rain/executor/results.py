@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rain.core.ids import object_name
+from rain.data.aging import date_back
 from rain.data.copying import copy_file
 from rain.data.tree_archive import TreeArchive
 from rain.data.tree_files import link_tree
@@ -149,6 +150,7 @@ class ResultStore:
 
     def _publish(self, temporary: str, path: str) -> None:
         os.chmod(temporary, _STORED_MODE)
+        date_back(temporary)
         os.rename(temporary, path)
         self._written.append(path)
 

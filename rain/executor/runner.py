@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol
 
+from rain.core.note import TaskProgress
+from rain.executor.outlet import Outlet
 from rain.executor.results import ResultStore
 from rain.executor.shares import Shares
+from rain.executor.traces import TaskTraces
 from rain.executor.workplace import CapturedOutput, CurrentFolder
 from rain.protocol.executor import Produced, RunTask
 
@@ -18,10 +21,17 @@ class Surroundings:
     store: ResultStore
     folder: CurrentFolder
     output: CapturedOutput
+    traces: TaskTraces
+    outlet: Outlet
     #: For what one task needs on disk besides its current folder; on the same file system.
     scratch: str
     #: Of the worker's environment without Rain's own variables, and of what each task asked for.
     shares: Shares
+
+    @property
+    def staging(self) -> str:
+        """Where Python tasks put aside what they may return."""
+        return f"{self.scratch}/staged"
 
 
 @dataclasses.dataclass(slots=True)
@@ -34,6 +44,7 @@ class Notes:
     #: Of a program; what a Python task prints, the loop takes from the captured output.
     stdout: str = ""
     stderr: str = ""
+    progress: TaskProgress | None = None
 
 
 class Runner(Protocol):

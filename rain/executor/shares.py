@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from rain.core.resources import UNIT, Request
+from rain.deploy.gpus import visible_gpus
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: And what they say to a task without gpus. HIP takes an empty list for nothing said, and ends it at a wrong index.
@@ -49,6 +50,6 @@ class Shares:
 
     def _names(self, variable: str, gpus: Sequence[int]) -> list[str]:
         """The worker may itself see only some of the machine's gpus: its first is then the first of those."""
-        said = self._environment.get(variable) or self._environment.get("CUDA_VISIBLE_DEVICES") or ""
-        visible = [name.strip() for name in said.split(",") if name.strip()]
+        environment = self._environment
+        visible = visible_gpus(variable, environment) or visible_gpus("CUDA_VISIBLE_DEVICES", environment)
         return [visible[gpu] if gpu < len(visible) else str(gpu) for gpu in gpus]

@@ -58,10 +58,11 @@ class CurrentFolder:
 class CapturedOutput:
     """Standard output and standard error of this process, each as a file that is emptied when a task starts."""
 
-    __slots__ = ("_files",)
+    __slots__ = ("_files", "_stem")
 
     def __init__(self, stem: str) -> None:
         """Redirects descriptors 1 and 2, and `sys.stdout` and `sys.stderr`, to `stem`.stdout and `stem`.stderr."""
+        self._stem = stem
         self._files = [_redirect(1, f"{stem}.stdout"), _redirect(2, f"{stem}.stderr")]
         sys.stdout, sys.stderr = _unbuffered(1), _unbuffered(2)
 
@@ -78,6 +79,14 @@ class CapturedOutput:
         for file in self._files:
             os.ftruncate(file, 0)
         return texts
+
+    def file(self, descriptor: int) -> int:
+        """The open file that takes standard output (1) or standard error (2)."""
+        return self._files[descriptor - 1]
+
+    def stream(self, descriptor: int) -> str:
+        """The file for standard output (1) or standard error (2) of a program where that becomes an output."""
+        return f"{self._stem}.{'stdout' if descriptor == 1 else 'stderr'}.output"
 
     def error_tail(self) -> str:
         """The end of what the current task wrote to standard error."""

@@ -10,9 +10,20 @@ import msgspec
 
 from rain.core.failure import Failure
 from rain.core.spec import TaskSpec
+from rain.protocol.attaching import FindTasks, GraphRead, ReadGraph, TasksFound
 from rain.protocol.codec import MessageDecoder
 from rain.protocol.columns import EMPTY, Column
-from rain.protocol.shown import Impossible, ObjectInfo, SessionInfo, TaskInfo, WorkerInfo
+from rain.protocol.queries import (
+    ObjectNews,
+    QueryObjects,
+    QueryServer,
+    QueryTasks,
+    QueryWhy,
+    ServerInfo,
+    TaskNews,
+    Why,
+)
+from rain.protocol.shown import TaskInfo
 from rain.protocol.transfer import Peer
 
 #: A part of a submit carries at most this many tasks.
@@ -40,14 +51,6 @@ class AttachSession(msgspec.Struct, frozen=True, tag="attach_session"):
     """Go on with a session whose client left, by its name or as "s3". Answered by `SessionAttached`."""
 
     request: int
-    name: str
-
-
-class FindTasks(msgspec.Struct, frozen=True, tag="find_tasks"):
-    """Answered by `TasksFound`: the tasks of this name."""
-
-    request: int
-    session: int
     name: str
 
 
@@ -131,10 +134,14 @@ class Wait(msgspec.Struct, frozen=True, tag="wait"):
     #: Wait for everything that was submitted so far.
     all_tasks: bool = False
     some: bool = False
+    #: With `some`: the tasks that are not among the answer's can be waited for by a wait `after` this one.
+    stays: bool = False
+    #: Above 0: those of that wait, and `tasks` is empty.
+    after: int = 0
 
 
 class Unwait(msgspec.Struct, frozen=True, tag="unwait"):
-    """The client stopped waiting (time out, interrupt); no answer follows for that request."""
+    """The client stopped waiting (time out, interrupt); no answer follows for that request, and no wait after it."""
 
     request: int
 
@@ -148,44 +155,12 @@ class Locate(msgspec.Struct, frozen=True, tag="locate"):
     objects: Column
 
 
-class QueryTasks(msgspec.Struct, frozen=True, tag="query_tasks"):
-    """Answered by `TaskNews`: the present state of these tasks (u32 each)."""
-
-    request: int
-    session: int
-    tasks: Column
-    #: Nothing but the states is wanted, as a column.
-    states_only: bool = False
-
-
-class QueryObjects(msgspec.Struct, frozen=True, tag="query_objects"):
-    """Answered by `ObjectNews`: the present state of these objects (u32 each)."""
-
-    request: int
-    session: int
-    objects: Column
-
-
 class CancelTasks(msgspec.Struct, frozen=True, tag="cancel_tasks"):
     """Stops these tasks (u32 each) and everything that depends on them. Answered by `Ack`."""
 
     request: int
     session: int
     tasks: Column
-
-
-class QueryServer(msgspec.Struct, frozen=True, tag="query_server"):
-    """Answered by `ServerInfo`."""
-
-    request: int
-
-
-class QueryWhy(msgspec.Struct, frozen=True, tag="query_why"):
-    """Answered by `Why`, of a task of any session."""
-
-    request: int
-    session: int
-    task: int
 
 
 class DrainWorker(msgspec.Struct, frozen=True, tag="drain_worker"):
@@ -198,6 +173,12 @@ class DrainWorker(msgspec.Struct, frozen=True, tag="drain_worker"):
 
 class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """Ends the server and all its workers. Answered by `Ack`, then the connection ends."""
+
+    request: int
+
+
+class Leave(msgspec.Struct, frozen=True, tag="leave"):
+    """The client goes: its sessions end, or wait for another one (`ttl_s`). Answered by `Ack` when that is done."""
 
     request: int
 
@@ -215,32 +196,23 @@ class SessionOpened(msgspec.Struct, frozen=True, tag="session_opened"):
 
 
 class SessionAttached(msgspec.Struct, frozen=True, tag="session_attached", kw_only=True):
-    """The session belongs to this client now; numbers of tasks, objects and specs go on from what stands here."""
+    """The session belongs to this client now; what is in it is read by `ReadGraph`."""
 
     request: int
     session: int
     name: str | None
     fail_fast: bool
-    #: Without functions and settings.
-    specs: tuple[TaskSpec, ...]
-    #: u32 per task: number of its spec.
-    spec: Column
-    #: u8 per object: 1 where it is kept, plus 2 where it is a constant.
-    flags: Column
+    #: Numbers of specs, tasks and objects go on from these.
+    n_specs: int
+    n_tasks: int
+    n_objects: int
     #: How many tasks are done.
     done: int
     #: As it was told when it failed; None: it did not.
     failed: SessionFailed | None = None
     #: The reason of the last `Unrunnable`.
     impossible: str = ""
-
-
-class TasksFound(msgspec.Struct, frozen=True, tag="tasks_found"):
-    """u32 each: the tasks, ascending, and the first output of each."""
-
-    request: int
-    tasks: Column
-    first_output: Column
+    ttl_s: float | None = None
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
@@ -258,6 +230,8 @@ class RequestFailed(msgspec.Struct, frozen=True, tag="request_failed"):
     attempt: int = 0
     worker: int = 0
     failure: Failure | None = None
+    #: What `task.info` shows of it, without the failure.
+    info: TaskInfo | None = None
 
 
 class WaitDone(msgspec.Struct, frozen=True, tag="wait_done"):
@@ -265,6 +239,9 @@ class WaitDone(msgspec.Struct, frozen=True, tag="wait_done"):
 
     request: int
     finished: Column = EMPTY
+    #: Small results of these tasks that are kept come along, as far as there are few: u32 each, and as if located.
+    objects: Column = EMPTY
+    located: Located | None = None
 
 
 class SessionFailed(msgspec.Struct, frozen=True, tag="session_failed"):
@@ -276,6 +253,10 @@ class SessionFailed(msgspec.Struct, frozen=True, tag="session_failed"):
     attempt: int = 0
     worker: int = 0
     failure: Failure | None = None
+    #: What `task.info` shows of it, without the failure.
+    info: TaskInfo | None = None
+    #: u8 per task of the session: index into `TASK_STATE_NAMES`.
+    states: Column = EMPTY
 
 
 class Unrunnable(msgspec.Struct, frozen=True, tag="unrunnable"):
@@ -310,42 +291,6 @@ class Located(msgspec.Struct, frozen=True, tag="located"):
     users: tuple[tuple[int, bytes], ...] = ()
 
 
-class TaskNews(msgspec.Struct, frozen=True, tag="task_news"):
-    """In the order of the request: `tasks`, or `states` where only these were asked for."""
-
-    request: int
-    tasks: tuple[TaskInfo, ...] = ()
-    #: u8 each: index into `TASK_STATE_NAMES`; what depends on a failed task has failed with it.
-    states: Column = EMPTY
-
-
-class ObjectNews(msgspec.Struct, frozen=True, tag="object_news"):
-    """In the order of the request."""
-
-    request: int
-    objects: tuple[ObjectInfo, ...]
-
-
-class ServerInfo(msgspec.Struct, frozen=True, tag="server_info"):
-    request: int
-    version: str
-    workers: tuple[WorkerInfo, ...]
-    sessions: tuple[SessionInfo, ...]
-    #: Where the server itself runs.
-    host: str = ""
-    pid: int = 0
-    impossible: tuple[Impossible, ...] = ()
-    #: Its log file; empty where it writes none.
-    log: str = ""
-
-
-class Why(msgspec.Struct, frozen=True, tag="why"):
-    """Why a task is not done, or how it ended: lines for a person."""
-
-    request: int
-    lines: tuple[str, ...]
-
-
 class ServerAlive(msgspec.Struct, frozen=True, tag="server_alive"):
     """Nothing to say, still here."""
 
@@ -368,6 +313,8 @@ FromClient = (
     | QueryWhy
     | DrainWorker
     | Shutdown
+    | ReadGraph
+    | Leave
     | ClientAlive
 )
 ToClient = (
@@ -378,6 +325,7 @@ ToClient = (
     | SessionOpened
     | SessionAttached
     | TasksFound
+    | GraphRead
     | Ack
     | RequestFailed
     | SessionFailed

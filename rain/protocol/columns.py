@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable
+from functools import cache
 
 from rain.core.errors import ProtocolViolation
 
@@ -17,6 +18,9 @@ from rain.core.errors import ProtocolViolation
 Column = memoryview
 
 EMPTY: Column = memoryview(b"")
+
+#: Below the one number of rows counting is not worth the arithmetic, and with the other it costs the least.
+_FEW, _MANY = 32, 4096
 
 if sys.byteorder != "little":  # pragma: no cover
     raise ImportError("Rain's wire format is little-endian, this machine is not")
@@ -32,12 +36,39 @@ def pack(typecode: str, values: Iterable[int]) -> Column:
     return column(array(typecode, values))
 
 
+def counting(first: int, count: int) -> array[int]:
+    """The `count` numbers from `first` on as u32. Raises OverflowError beyond them.
+
+    A column of numbers is one large number, too, and counting is a sum of two such: nothing is made per row.
+    """
+    if first + count > 1 << 32:
+        raise OverflowError(f"{first + count - 1} is no u32")
+    if count < _FEW:
+        return array("I", range(first, first + count))
+    size = min(1 << (count - 1).bit_length(), _MANY)
+    ones, ramp = _ones_and_ramp(size)
+    numbers = array("I")
+    for start in range(first, first + count, size):
+        # What is beyond u32 is beyond the end, too.
+        numbers.frombytes((start * ones + ramp).to_bytes(4 * size + 8, "little")[: 4 * size])
+    del numbers[count:]
+    return numbers
+
+
+@cache
+def _ones_and_ramp(size: int) -> tuple[int, int]:
+    """The columns 1, 1, 1, … and 0, 1, 2, … as numbers."""
+    return tuple(int.from_bytes(array("I", each), "little") for each in ([1] * size, range(size)))  # type: ignore[return-value]
+
+
 def unpack(typecode: str, data: Column, what: str, rows: int | None = None) -> array[int]:
     """The numbers of a column.
 
     Raises ProtocolViolation when the bytes are no whole number of rows, or not `rows` of them.
     """
     values = array(typecode)
+    if not data and not rows:
+        return values
     if len(data) % values.itemsize:
         raise ProtocolViolation(f"column {what}: {len(data)} bytes are no whole number of {values.itemsize}-byte rows")
     values.frombytes(data)

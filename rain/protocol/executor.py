@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
-from rain.core.note import TaskNote
+from rain.core.note import TaskNote, TaskProgress
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import MessageDecoder
+from rain.protocol.columns import EMPTY, Column
 
 #: Results up to this size come back through the pipe; an executor writes larger ones into the store itself.
 MAX_PIPE_RESULT = 64 << 10
@@ -32,7 +33,7 @@ class RunInput(msgspec.Struct, frozen=True, array_like=True):
     spec_user: bytes = b""
 
 
-class RunTask(msgspec.Struct, frozen=True, array_like=True):
+class RunTask(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """One attempt."""
 
     task: int
@@ -47,6 +48,25 @@ class RunTask(msgspec.Struct, frozen=True, array_like=True):
     gpus: tuple[int, ...] | None = None
 
 
+class RunRange(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Attempts of neighbouring tasks that read no inputs: tasks and outputs are numbered on from the first."""
+
+    task: int
+    count: int
+    attempt: int
+    spec: int
+    first_output: int
+    #: u32 per task, and the bytes of all.
+    args_size: Column
+    args: bytes
+    gpus: tuple[int, ...] | None = None
+
+    def single(self, position: int, args: bytes, n_outputs: int) -> RunTask:
+        """The attempt at this position; `args` are its own."""
+        first_output = self.first_output + position * n_outputs
+        return RunTask(self.task + position, self.attempt, self.spec, first_output, args, (), gpus=self.gpus)
+
+
 class RunSpec(msgspec.Struct, frozen=True, array_like=True):
     """A spec that this executor has not got."""
 
@@ -56,11 +76,11 @@ class RunSpec(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Run these tasks of one session in order; every one is answered by exactly one entry of a `Report`."""
+    """Run these tasks of one session in order; every one is answered once, by an entry or in a range of a `Report`."""
 
     session: int
     specs: tuple[RunSpec, ...]
-    tasks: tuple[RunTask, ...]
+    tasks: tuple[RunTask | RunRange, ...]
 
 
 class ForgetSession(msgspec.Struct, frozen=True, tag="forget_session"):
@@ -94,6 +114,21 @@ class TaskDone(msgspec.Struct, frozen=True, array_like=True):
     note: TaskNote | None = None
 
 
+class RangeDone(msgspec.Struct, frozen=True, array_like=True):
+    """Attempts of neighbouring tasks of one `RunRange` that succeeded, with small results and nothing to be read."""
+
+    task: int
+    count: int
+    attempt: int
+    #: u32 per task: microseconds.
+    duration_us: Column
+    #: u64 per output, in the order of tasks and of each task's outputs, and their bytes.
+    size: Column
+    data: Column = EMPTY
+    #: Of every output.
+    content_type: str | None = None
+
+
 class TaskFailed(msgspec.Struct, frozen=True, array_like=True):
     """An attempt that failed; none of its outputs is left in the store."""
 
@@ -105,11 +140,21 @@ class TaskFailed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
-    """What ended since the last report, in order."""
+    """What ended since the last report, each kind in order."""
 
     session: int
     done: tuple[TaskDone, ...]
     failed: tuple[TaskFailed, ...] = ()
+    ranges: tuple[RangeDone, ...] = ()
+
+
+class Progressed(msgspec.Struct, frozen=True, tag="progressed"):
+    """How far a task is that runs, or that ended just now; the last word of all stands in the note of its report."""
+
+    session: int
+    task: int
+    attempt: int
+    progress: TaskProgress
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -159,7 +204,7 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
 
 
 ToExecutor = Run | ForgetSession
-FromExecutor = Report | Ready
+FromExecutor = Report | Ready | Progressed
 ToForkserver = Fork | ForkCounts | Kill
 FromForkserver = Forked | Exited
 

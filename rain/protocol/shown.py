@@ -5,11 +5,22 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
-from rain.core.note import TaskNote
+from rain.core.note import TaskNote, TaskProgress
 from rain.core.resources import Offer, Request
 
 #: The states of tasks as clients see them.
 TASK_STATE_NAMES = ("waiting", "running", "finished", "failed", "cancelled")
+
+
+class AttemptInfo(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt after which there was another one."""
+
+    attempt: int
+    worker: int
+    #: Why it failed; None: it did not, its results were lost.
+    error: str | None
+    duration_us: int
+    note: TaskNote | None = None
 
 
 class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -21,7 +32,10 @@ class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
     duration_us: int | None
     start_time: float | None
     failure: Failure | None
+    #: Of the present attempt.
     note: TaskNote | None = None
+    #: The attempts before it, as far as they are remembered.
+    attempts: tuple[AttemptInfo, ...] = ()
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -67,6 +81,10 @@ class SessionInfo(msgspec.Struct, frozen=True):
     n_objects: int
     #: Which of its ready tasks no present worker can run, and why; empty while there are none.
     impossible: str = ""
+    #: Some of its running tasks that said how far they are.
+    progress: tuple[tuple[int, TaskProgress], ...] = ()
+    #: For so many seconds it outlives its client.
+    ttl_s: float | None = None
 
 
 class Impossible(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """The conversation on a data endpoint: who needs an object asks a holder; workers and the server answer.
 
 A holder answers every `Get` with one `Parcel`. Objects larger than `MAX_PARCEL_OBJECT` are then read in ranges, a
-few at a time, so that neither side ever has more than a window in flight.
+few at a time, so that neither side ever has more than a window in flight. Who runs on the holder's machine as the same
+user may link its files instead: an entry names the file, and `GetStore` asks for the folder in which it lies.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ MAX_PARCEL_OBJECT = 64 << 10
 #: Size of one range of a large object.
 CHUNK_BYTES = 1 << 20
 #: Ranges asked for and not yet received, per object.
-CHUNKS_IN_FLIGHT = 4
+CHUNKS_IN_FLIGHT = 8
 #: Objects named in one `Get`.
 MAX_OBJECTS_PER_GET = 4096
 
@@ -47,6 +48,12 @@ class GetRange(msgspec.Struct, frozen=True, tag="get_range"):
     length: int
 
 
+class GetStore(msgspec.Struct, frozen=True, tag="get_store"):
+    """Where do your files lie?"""
+
+    request: int
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One object of a parcel; `size` -1: not here."""
 
@@ -55,10 +62,17 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     content_type: str | None = None
     #: The bytes stand in the payload frame, after those of the entries before it.
     inline: bool = False
+    #: Name of the file or folder in the holder's store; "": there is none to be linked.
+    file: str = ""
+    #: When that was last written to, in nanoseconds.
+    mtime_ns: int = 0
 
 
 class Parcel(msgspec.Struct, frozen=True, tag="parcel"):
-    """Answers `Get`, in its order; one payload frame with the bytes of the inline entries."""
+    """Answers `Get`, in its order; one payload frame with the bytes of the inline entries.
+
+    It has at least one entry. What has no entry had no room, and is to be asked for again.
+    """
 
     request: int
     entries: tuple[Entry, ...]
@@ -73,8 +87,17 @@ class Chunk(msgspec.Struct, frozen=True, tag="chunk"):
     ok: bool = True
 
 
-ToHolder = Get | GetRange
-FromHolder = Parcel | Chunk
+class StoreAt(msgspec.Struct, frozen=True, tag="store_at"):
+    """Answers `GetStore`: which machine, which folder there, and what its token file says. "": nothing is shared."""
+
+    request: int
+    machine: str = ""
+    folder: str = ""
+    token: str = ""
+
+
+ToHolder = Get | GetRange | GetStore
+FromHolder = Parcel | Chunk | StoreAt
 
 to_holder_decoder: MessageDecoder[ToHolder] = MessageDecoder(ToHolder)
 from_holder_decoder: MessageDecoder[FromHolder] = MessageDecoder(FromHolder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
-from rain.core.note import TaskNote
+from rain.core.note import TaskNote, TaskProgress
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import MessageDecoder
 from rain.protocol.columns import EMPTY, Column
@@ -85,6 +85,18 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     attempt: Column
 
 
+class Retract(msgspec.Struct, frozen=True, tag="retract"):
+    """Give up at most so many tasks of the session that ask for the same as those of a spec, the last given first.
+
+    Only tasks that are ready and not begun, and for whose outputs nothing here waits; no executor is disturbed.
+    Answered by one `Retracted`, also where there are none.
+    """
+
+    session: int
+    spec: int
+    n_tasks: int
+
+
 class EndSession(msgspec.Struct, frozen=True, tag="end_session"):
     """Stop all tasks of the session, drop all its objects and specs."""
 
@@ -116,8 +128,8 @@ class Done(msgspec.Struct, frozen=True, tag="done", kw_only=True):
     #: u8 per output: 1 when the bytes stand in `data`. Such an object is held by the server and by the worker.
     inline: Column
     data: Column = EMPTY
-    #: Content types that tasks set: (position among the outputs of this message, type).
-    content_types: tuple[tuple[int, str], ...] = ()
+    #: Content types that tasks set: (position of the first among the outputs of this message, of how many, type).
+    content_types: tuple[tuple[int, int, str], ...] = ()
     #: Notes of the tasks that left any: (position among the tasks of this message, note).
     notes: tuple[tuple[int, TaskNote], ...] = ()
     #: JSON of `info.user` of outputs that have one: (position among the outputs of this message, JSON).
@@ -136,6 +148,16 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     duration_us: int = 0
 
 
+class TasksProgressed(msgspec.Struct, frozen=True, tag="tasks_progressed"):
+    """How far running attempts are; the last word of each stands in the note of its end. Often none at all."""
+
+    session: int
+    #: u32 each.
+    task: Column
+    attempt: Column
+    progress: tuple[TaskProgress, ...]
+
+
 class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
     """These inputs could not be had from the holder that was named; the tasks that need them are given back.
 
@@ -149,6 +171,16 @@ class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
     objects: Column
     holder: Column
     #: u32 each: tasks given back.
+    task: Column
+    attempt: Column
+    #: Why the worker could not write the objects, though their holder has them; empty: that did not give them.
+    unwritten: str = ""
+
+
+class Retracted(msgspec.Struct, frozen=True, tag="retracted"):
+    """The answer to `Retract`: the worker has forgotten these attempts (u32 each) and will not begin them."""
+
+    session: int
     task: Column
     attempt: Column
 
@@ -167,8 +199,8 @@ class WorkerPong(msgspec.Struct, frozen=True, tag="pong"):
     """Still here."""
 
 
-FromServer = Compute | Drop | Cancel | EndSession | ServerPing | Stop
-FromWorker = Done | Fetched | Failed | Unavailable | WorkerPong
+FromServer = Compute | Drop | Cancel | Retract | EndSession | ServerPing | Stop
+FromWorker = Done | Fetched | Failed | Unavailable | Retracted | WorkerPong | TasksProgressed
 
 from_server_decoder: MessageDecoder[FromServer] = MessageDecoder(FromServer)
 from_worker_decoder: MessageDecoder[FromWorker] = MessageDecoder(FromWorker)

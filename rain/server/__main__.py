@@ -12,12 +12,17 @@ from rain.core.errors import RainException
 from rain.deploy.secrecy import allow_connections, keep_secrets
 from rain.deploy.starter import Starter
 from rain.server.program import serve
+from rain.wire.allocation import keep_freed_memory
+
+#: More than the data that is under way to and from others at any time.
+KEPT_BYTES = 32 << 20
 
 
 def run(config: ServerConfig) -> int:
     """Run a server until it is told to end; the exit code: 0, or 1 when it could not start."""
     keep_secrets()
     allow_connections()
+    keep_freed_memory(KEPT_BYTES)
     starter = Starter(config.ready_fd)
     try:
         asyncio.run(serve(config, starter))

@@ -13,12 +13,12 @@ from rain.protocol.columns import EMPTY, Column, check_total, unpack
 _SIZE_BYTES = 4
 
 
-class _Segment:
+class _PartArguments:
     """Arguments of the tasks `first … first + n - 1`, one after the other."""
 
-    __slots__ = ("data", "first", "n", "offsets", "sizes", "wanted")
+    __slots__ = ("data", "first", "is_resident", "n", "offsets", "sizes", "wanted")
 
-    def __init__(self, first: int, n: int, sizes: Column, data: Column) -> None:
+    def __init__(self, first: int, n: int, sizes: Column, data: Column, *, is_resident: bool) -> None:
         self.first = first
         self.n = n
         #: u32 per task.
@@ -28,6 +28,8 @@ class _Segment:
         if data:
             self.offsets.extend(accumulate(unpack("I", sizes, "args_size"), initial=0))
         self.data = data
+        #: The data is in memory, and not in a file.
+        self.is_resident = is_resident
         #: Tasks that were not forgotten yet.
         self.wanted = n
 
@@ -43,13 +45,15 @@ class _Segment:
 class Arguments:
     """What the tasks of one session are called with; a segment is freed when all of its tasks are forgotten."""
 
-    __slots__ = ("_firsts", "_segments", "n_bytes")
+    __slots__ = ("_firsts", "_segments", "n_bytes", "resident_bytes")
 
     def __init__(self) -> None:
         #: In the order of their tasks, beside the number of each one's first task.
-        self._segments: list[_Segment] = []
+        self._segments: list[_PartArguments] = []
         self._firsts: list[int] = []
         self.n_bytes = 0
+        #: Of these, what is in memory.
+        self.resident_bytes = 0
 
     def check(self, first: int, n: int, sizes: Column, data: Column) -> None:
         """Raises ProtocolViolation unless the columns fit one another and the tasks are new."""
@@ -58,15 +62,21 @@ class Arguments:
         if self._segments and first < self._segments[-1].first + self._segments[-1].n:
             raise ProtocolViolation(f"task {first} was submitted before")
 
-    def add(self, first: int, n: int, sizes: Column, data: Column) -> None:
-        """Keep the arguments of `n` new tasks, checked before. `sizes` may be empty when there are no bytes at all."""
+    def add(self, first: int, n: int, sizes: Column, data: Column, *, mapped: Column | None = None) -> None:
+        """Keep the arguments of `n` new tasks, checked before. `sizes` may be empty when there are no bytes at all.
+
+        `mapped`: the data once more, in a file; without it a copy is kept in memory.
+        """
         if not n:
             return
         # Copied: a view would keep the whole message alive, constants included.
         kept = memoryview(bytes(sizes)) if data else memoryview(bytes(n * _SIZE_BYTES))
-        self._segments.append(_Segment(first, n, kept, memoryview(bytes(data))))
+        is_resident = mapped is None
+        copied = memoryview(bytes(data)) if mapped is None else mapped
+        self._segments.append(_PartArguments(first, n, kept, copied, is_resident=is_resident))
         self._firsts.append(first)
         self.n_bytes += len(data)
+        self.resident_bytes += len(data) if is_resident else 0
 
     def of(self, tasks: array[int]) -> tuple[Column, Column]:
         """Sizes (u32 per task) and bytes of these tasks' arguments, in order; no copy where they follow one another."""
@@ -104,14 +114,15 @@ class Arguments:
                 self._forget(segment, 1)
         return before - self.n_bytes
 
-    def _forget(self, segment: _Segment, n: int) -> None:
+    def _forget(self, segment: _PartArguments, n: int) -> None:
         segment.wanted -= n
         if segment.wanted == 0:
             at = self._firsts.index(segment.first)
             del self._segments[at], self._firsts[at]
             self.n_bytes -= len(segment.data)
+            self.resident_bytes -= len(segment.data) if segment.is_resident else 0
 
-    def _segment(self, task: int) -> _Segment:
+    def _segment(self, task: int) -> _PartArguments:
         at = bisect_right(self._firsts, task) - 1
         if at < 0 or task >= self._segments[at].first + self._segments[at].n:
             raise InvariantViolation(f"the arguments of task {task} are not in the stash")

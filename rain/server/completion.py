@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, compress
 
 from msgspec.structs import replace
 
-from rain.protocol.client import Located
+from rain.protocol.client import Located, WaitDone
 from rain.protocol.columns import EMPTY, Column, column, unpack
 from rain.protocol.worker import Compute
 from rain.server.stash import Stash
@@ -42,15 +42,23 @@ def complete_located(stash: Stash, session: int, objects: Column, located: Locat
     return replace(located, inline=inline, data=data)
 
 
+def complete_wait(stash: Stash, session: int, done: WaitDone) -> WaitDone:
+    """The answer to a wait with the bytes of the results that come along."""
+    assert done.located is not None, "without any there is nothing to complete"
+    return replace(done, located=complete_located(stash, session, done.objects, done.located))
+
+
 def _inline_data(stash: Stash, session: int, objects: Column, inline: Column) -> tuple[Column, Column]:
     """The flags of what travels inside the message, bounded, and the bytes."""
     flags = array("B", inline)
     if 1 not in flags:
         return inline, EMPTY
     numbers = unpack("I", objects, "objects", len(flags))
-    parts = stash.small_objects(session, (obj for obj, flag in zip(numbers, flags, strict=True) if flag))
-    if sum(map(len, parts)) <= INLINE_BYTES:
-        return inline, memoryview(b"".join(parts))
+    wanted = numbers if 0 not in flags else array("I", compress(numbers, flags))
+    joined = stash.small_parts(session, wanted)
+    if sum(map(len, joined)) <= INLINE_BYTES:
+        return inline, memoryview(b"".join(joined))
+    parts = stash.small_objects(session, wanted)
     room = INLINE_BYTES
     kept: list[bytes] = []
     source = iter(parts)

@@ -11,7 +11,7 @@ import msgspec
 from rain.protocol.client import RequestFailed, SessionAttached, SessionFailed, SessionOpened, ToClient
 from rain.protocol.codec import encode
 from rain.protocol.hello import Refusal
-from rain.server.completion import complete_compute, complete_located
+from rain.server.completion import complete_compute, complete_located, complete_wait
 from rain.server.machine.effects import (
     CloseStash,
     DropClient,
@@ -21,7 +21,9 @@ from rain.server.machine.effects import (
     ForgetTasks,
     SendCompute,
     SendLocated,
+    SendWaitDone,
     StashResults,
+    StashStretch,
     TellClient,
     TellWorker,
     Terminate,
@@ -69,8 +71,13 @@ class Outgoing:
             case SendLocated():
                 located = complete_located(self._stash, effect.session, effect.objects, effect.located)
                 self._send(self._members.client(effect.client), located)
+            case SendWaitDone():
+                done = complete_wait(self._stash, effect.session, effect.done)
+                self._send(self._members.client(effect.client), done)
             case StashResults():
                 self._stash.keep_results(effect.session, effect.objects, effect.start, effect.size, effect.data)
+            case StashStretch():
+                self._stash.keep_stretch(effect.session, effect.first, effect.size, effect.data)
             case DropStashed():
                 self._stash.drop(effect.session, effect.objects)
             case ForgetTasks():

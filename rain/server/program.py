@@ -35,6 +35,7 @@ from rain.wire.holder import Holder
 from rain.wire.listen import near_address, numeric_address
 from rain.wire.peers import Peers, Received
 from rain.wire.self_check import check_gate
+from rain.wire.shared_store import OfferedStore
 
 _log = logging.getLogger("rain.server")
 
@@ -86,7 +87,12 @@ class Server:
         )
         stack.callback(self._control.close)
         self._holder = Holder(
-            self._context, self._gate, self._identity.server, self._stash.source, roles=("client", "worker")
+            self._context,
+            self._gate,
+            self._identity.server,
+            self._stash.source,
+            roles=("client", "worker"),
+            offered=OfferedStore(workdir) if config.share_store else None,
         )
         stack.callback(self._holder.close)
 
@@ -157,6 +163,7 @@ class Server:
             pid=os.getpid(),
             log=own_log(),
             epoch_offset_s=time.time() - self._started_at,
+            idle_end_s=self._config.idle_end_s,
         )
 
     def _make_shell(self, data_port: int) -> ServerShell:

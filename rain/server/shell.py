@@ -12,9 +12,10 @@ from typing import Protocol
 import msgspec
 
 from rain.core.errors import ProtocolViolation
-from rain.protocol.client import ClientAlive, QueryServer, SessionFailed, Submit, Upload, from_client_decoder
+from rain.protocol.client import ClientAlive, Leave, SessionFailed, Submit, Upload, from_client_decoder
 from rain.protocol.codec import encode
 from rain.protocol.hello import Refusal, Versions, Welcome, WorkerHello
+from rain.protocol.queries import QueryServer
 from rain.protocol.worker import Stop, from_worker_decoder
 from rain.server.faults import Faults
 from rain.server.handshake import Refused, read_hello
@@ -121,7 +122,7 @@ class ServerShell:
 
     def _hear_client(self, member: Member, frames: Sequence[Frame], events: list[Event]) -> None:
         message = from_client_decoder.decode(frames[0])
-        if member.standing is Standing.MONITOR and not isinstance(message, QueryServer | ClientAlive):
+        if member.standing is Standing.MONITOR and not isinstance(message, QueryServer | ClientAlive | Leave):
             raise ProtocolViolation(f"a monitor may only look, it sent {type(message).__name__}")
         if len(frames) != (2 if isinstance(message, Upload) else 1):
             raise ProtocolViolation(f"{type(message).__name__} in {len(frames)} frames")

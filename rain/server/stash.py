@@ -7,6 +7,7 @@ end. Called by the shell, and by the data endpoint as its source of objects.
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -19,8 +20,12 @@ from rain.core.ids import MAX_ID, object_name, session_name, task_name
 from rain.protocol.client import MAX_TASKS_PER_PART, Submit, Upload
 from rain.protocol.columns import Column, check_below, check_total, unpack
 from rain.server.arguments import Arguments
+from rain.server.mapped import MIN_BYTES, mapped_copy
+from rain.server.small import SmallObjects
 from rain.server.uploads import Uploads
 from rain.wire.holder import Stored
+
+_log = logging.getLogger("rain.server")
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -32,8 +37,10 @@ MAX_ARGUMENT_BYTES = 40 * MIB
 class StashLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much of each kind the sessions of one client may leave with the server."""
 
-    #: Arguments, inline constants and small results, in memory.
+    #: Arguments, inline constants and small results.
     memory_bytes: int = 8 * GIB
+    #: Of these, of all clients, in memory; what comes when there is more goes to files.
+    resident_bytes: int = 1 * GIB
     #: Uploaded constants, on disk.
     disk_bytes: int = 1024 * GIB
     uploads: int = 100_000
@@ -46,7 +53,7 @@ class StashRefusal(Exception):
 class _SessionBytes:
     """What the stash holds for one session."""
 
-    __slots__ = ("arguments", "content_types", "disk_bytes", "full", "owners", "small", "small_bytes", "uploads")
+    __slots__ = ("arguments", "content_types", "disk_bytes", "full", "owners", "small", "uploads")
 
     def __init__(self, session: int, folder: Path) -> None:
         #: Clients that were told that the session is open; only they bring anything.
@@ -54,8 +61,7 @@ class _SessionBytes:
         self.arguments = Arguments()
         self.uploads = Uploads(folder, session)
         #: Inline constants and small results.
-        self.small: dict[int, bytes] = {}
-        self.small_bytes = 0
+        self.small = SmallObjects()
         self.disk_bytes = 0
         #: Of constants that have one.
         self.content_types: dict[int, str] = {}
@@ -63,25 +69,20 @@ class _SessionBytes:
         self.full = False
 
     @property
-    def memory_bytes(self) -> int:
-        return self.small_bytes + self.arguments.n_bytes
+    def resident_bytes(self) -> int:
+        return self.small.resident_bytes + self.arguments.resident_bytes
 
-    def keep_small(self, objects: array[int], start: Iterable[int], size: array[int], data: Column) -> None:
-        """Copy objects out of `data`; one that is here already is replaced."""
-        raw = bytes(data)
-        for obj, at, length in zip(objects, start, size, strict=True):
-            old = self.small.get(obj)
-            self.small[obj] = raw[at : at + length]
-            self.small_bytes += length - (len(old) if old is not None else 0)
+    @property
+    def memory_bytes(self) -> int:
+        return self.small.n_bytes + self.arguments.n_bytes
 
     def drop(self, obj: int) -> None:
         """Forget one object; one that is not here is fine."""
-        small = self.small.pop(obj, None)
-        if small is not None:
-            self.small_bytes -= len(small)
+        self.small.drop(obj)
         if len(self.uploads):
             self.disk_bytes -= self.uploads.drop(obj)
-        self.content_types.pop(obj, None)
+        if self.content_types:
+            self.content_types.pop(obj, None)
 
 
 class Stash:
@@ -125,8 +126,9 @@ class Stash:
         room.arguments.check(submit.first_task, submit.n_tasks, submit.args_size, submit.args)
         self._check_largest(room, submit)
         self._check_memory(room, client, submit, len(submit.args) + len(submit.constant_data))
-        room.arguments.add(submit.first_task, submit.n_tasks, submit.args_size, submit.args)
-        constants.keep_in(room)
+        mapped = self._mapped(submit.args)
+        room.arguments.add(submit.first_task, submit.n_tasks, submit.args_size, submit.args, mapped=mapped)
+        constants.keep_in(room, self._mapped(submit.constant_data))
 
     def take_upload(self, client: int, chunk: Upload, data: bytes | memoryview) -> None:
         """Keep a chunk of a large constant. Raises as `take_submit` does."""
@@ -159,8 +161,18 @@ class Stash:
     def small_objects(self, session: int, objects: Iterable[int]) -> list[bytes]:
         """The bytes of inline constants and small results."""
         small = self._room(session).small
+        found: list[bytes] = []
+        for obj in objects:
+            data = small.get(obj)
+            if data is None:
+                raise InvariantViolation(f"{object_name(session, obj)} is not in the stash")
+            found.append(data)
+        return found
+
+    def small_parts(self, session: int, objects: array[int]) -> list[bytes]:
+        """The same, where several of them may be joined."""
         try:
-            return [small[obj] for obj in objects]
+            return self._room(session).small.parts(objects)
         except KeyError as error:
             raise InvariantViolation(f"{object_name(session, error.args[0])} is not in the stash") from None
 
@@ -182,7 +194,13 @@ class Stash:
         """Keep small results, copied out of the worker's report."""
         room = self._rooms.get(session)
         if room is not None:
-            room.keep_small(objects, start, size, data)
+            room.small.put(objects, start, size, data)
+
+    def keep_stretch(self, session: int, first: int, size: array[int], data: Column) -> None:
+        """Keep the small results of neighbouring objects, likewise."""
+        room = self._rooms.get(session)
+        if room is not None:
+            room.small.put_stretch(first, size, data)
 
     def drop(self, session: int, objects: Iterable[int]) -> None:
         """These objects are not needed any more."""
@@ -212,6 +230,17 @@ class Stash:
         """Bytes in memory and on disk, of all sessions."""
         rooms = self._rooms.values()
         return sum(room.memory_bytes for room in rooms), sum(room.disk_bytes for room in rooms)
+
+    def _mapped(self, data: Column) -> Column | None:
+        """A copy of the bytes in a file where memory has no room for them; None where it has, or must have."""
+        used = sum(room.resident_bytes for room in self._rooms.values())
+        if len(data) < MIN_BYTES or used + len(data) <= self._limits.resident_bytes:
+            return None
+        try:
+            return mapped_copy(data, self._folder)
+        except OSError as error:
+            _log.warning("%d bytes stay in memory, they cannot be written: %s", len(data), error)
+            return None
 
     def _room(self, session: int) -> _SessionBytes:
         room = self._rooms.get(session)
@@ -288,8 +317,8 @@ class _Constants:
             rows = zip(self.objects, self.sizes, self.inline, strict=True)
             yield from ((obj, size) for obj, size, inline in rows if not inline)
 
-    def keep_in(self, room: _SessionBytes) -> None:
-        """Copy the inline ones out of the message; uploaded ones are in use from now on."""
+    def keep_in(self, room: _SessionBytes, mapped: Column | None) -> None:
+        """Copy the inline ones out of the message, unless they are mapped; uploaded ones are in use from now on."""
         for obj, _ in self.uploaded():
             room.uploads.named(obj)
         sizes = self._inline_sizes()
@@ -298,7 +327,7 @@ class _Constants:
             objects = array("I", (obj for obj, inline in zip(objects, self.inline, strict=True) if inline))
         if objects:
             starts = list(accumulate(sizes, initial=0))[:-1]
-            room.keep_small(objects, starts, sizes, self.data)
+            room.small.put(objects, starts, sizes, self.data, mapped=mapped)
         for obj, number in zip(self.objects, self.types, strict=True):
             name = self.names[number]
             if name is not None:

@@ -13,6 +13,7 @@ import msgspec
 from rain.core.errors import ProtocolViolation
 from rain.core.ids import MAX_ID, object_name
 from rain.protocol.client import UPLOAD_CHUNK_BYTES, Upload
+from rain.wire.incoming import OBJECT_MODE
 
 
 class _Unfinished(msgspec.Struct):
@@ -93,6 +94,8 @@ class Uploads:
         upload.received += len(data)
         if upload.received == upload.total:
             del self._unfinished[chunk.object]
+            # Whoever takes it by a link must not write to it.
+            part.chmod(OBJECT_MODE)
             part.rename(self.path(chunk.object))
             self._sizes[chunk.object] = upload.total
             self._fresh.add(chunk.object)

@@ -19,6 +19,8 @@ Frames = list[Frame]
 
 #: From this size on a received frame is handed over as a view instead of a copy.
 VIEW_BYTES = 32 * 1024
+#: From this size on a frame is sent as it lies in memory instead of copied, and followed until it has left.
+FOLLOWED_BYTES = 64 * 1024
 MIB = 1024 * 1024
 _AN_HOUR_MS = 3_600_000
 
@@ -30,8 +32,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     frame_bytes: int
     #: A message of more frames gets its sender dropped.
     frames: int = 32
-    #: Messages that the transport queues per peer and direction, before the outbox.
+    #: Messages that the transport queues for a peer, before the outbox.
     queue_messages: int = 1000
+    #: Messages that the transport queues from a peer, before that has to wait.
+    receive_messages: int = 64
+    #: Bytes of large messages that the transport queues for a peer, before the outbox; one larger message goes, too.
+    flight_bytes: int = 32 * MIB
     #: What waits in order for a peer that reads too slowly; beyond it the peer is given up.
     outbox_bytes: int = 256 * MIB
     #: Messages handed over at once, so that one turn of the loop stays short.
@@ -45,7 +51,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 #: Submits and reports: blobs travel as payload frames of up to 64 MiB, with room for the header's columns.
 CONTROL = Limits(frame_bytes=65 * MIB)
 #: Data moves in chunks of 1 MiB; few of them are queued, the rest waits for the reader.
-DATA = Limits(frame_bytes=4 * MIB, queue_messages=32, batch_messages=64, outbox_bytes=128 * MIB)
+DATA = Limits(frame_bytes=4 * MIB, queue_messages=32, receive_messages=32, batch_messages=64, outbox_bytes=128 * MIB)
 
 
 def new_context() -> Context:
@@ -80,7 +86,7 @@ def transport_options(socket: Socket, limits: Limits) -> None:
     options = {
         zmq.MAXMSGSIZE: limits.frame_bytes,
         zmq.SNDHWM: limits.queue_messages,
-        zmq.RCVHWM: limits.queue_messages,
+        zmq.RCVHWM: limits.receive_messages,
         zmq.HANDSHAKE_IVL: round(limits.handshake_s * 1000),
         zmq.LINGER: round(limits.linger_s * 1000),
         zmq.HEARTBEAT_IVL: round(HEARTBEAT_S * 1000),
@@ -121,9 +127,21 @@ def read_payload(socket: Socket, message: Frames, limit: int) -> bool:
             return within
 
 
-def write_message(socket: Socket, message: Frames) -> None:
-    """Sends without ever waiting; large frames are not copied. Raises zmq.Again when the queue is full."""
-    socket.send_multipart(message, zmq.NOBLOCK, copy=False)
+def write_message(socket: Socket, message: Frames) -> list[zmq.MessageTracker]:
+    """Sends without ever waiting; a tracker of each large frame, which is not copied.
+
+    Raises zmq.Again when the queue is full.
+    """
+    if all(len(frame) < FOLLOWED_BYTES for frame in message):
+        socket.send_multipart(message, zmq.NOBLOCK, copy=False)
+        return []
+    frames = [
+        frame if len(frame) < FOLLOWED_BYTES else zmq.Frame(frame, track=True, copy=False, copy_threshold=0)
+        for frame in message
+    ]
+    trackers = [frame.tracker for frame in frames if isinstance(frame, zmq.Frame)]
+    socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+    return [tracker for tracker in trackers if tracker is not None]
 
 
 def size_bytes(message: Frames) -> int:

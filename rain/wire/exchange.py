@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from rain.core.errors import ProtocolViolation, RainException
 from rain.protocol.codec import encode
@@ -16,8 +16,10 @@ from rain.protocol.transfer import (
     FromHolder,
     Get,
     GetRange,
+    GetStore,
     Parcel,
     Peer,
+    StoreAt,
     from_holder_decoder,
 )
 from rain.wire.budget import ByteBudget
@@ -32,7 +34,7 @@ Arrival = tuple[Entry, bytes | None]
 
 _Answer = tuple[FromHolder, Frame]
 #: Makes the question with this number.
-_Question = Callable[[int], Get | GetRange]
+_Question = Callable[[int], Get | GetRange | GetStore]
 
 
 class Exchange:
@@ -92,7 +94,7 @@ class Exchange:
         self._end()
 
     async def get(self, session: int, objects: Sequence[int]) -> list[Arrival] | None:
-        """What the holder has of the objects, in their order. None: the connection is lost."""
+        """What the holder has of the first of the objects, in their order. None: the connection is lost."""
         # What the answer will come to is not known before, only what it cannot exceed.
         limit = min(DATA.frame_bytes, len(objects) * MAX_PARCEL_OBJECT)
         await self._budget.take(limit)
@@ -104,20 +106,42 @@ class Exchange:
             return None
         parcel, payload = answer
         try:
-            if not isinstance(parcel, Parcel) or [entry.object for entry in parcel.entries] != list(objects):
+            if not isinstance(parcel, Parcel) or not _begins(objects, parcel):
                 raise ProtocolViolation("a parcel of other objects than were asked for")
             return _unpack_parcel(parcel, payload)
         except ProtocolViolation as violation:
             self._distrust(violation)
             return None
 
-    async def get_range(self, session: int, obj: int, offset: int, length: int) -> Frame | None:
-        """These bytes of an object. None: the object is gone there, or the connection is lost."""
+    async def get_store(self) -> StoreAt | None:
+        """Where the holder's files lie. None: the connection is lost."""
+        answer = await self._ask(GetStore)
+        if answer is None:
+            return None
+        if not isinstance(answer[0], StoreAt):
+            self._distrust(ProtocolViolation("an answer to something that was not asked"))
+            return None
+        return answer[0]
+
+    async def copy_range(
+        self, session: int, obj: int, offset: int, length: int, write: Callable[[Frame, int], Awaitable[None]]
+    ) -> bool:
+        """Has these bytes of an object written; False when the object is gone there, or the connection is lost.
+
+        They count as in flight until `write(bytes, offset)` returns. Raises what that raises.
+        """
         await self._budget.take(length)
         try:
-            answer = await self._ask(lambda number: GetRange(number, session, obj, offset, length))
+            data = await self._get_range(session, obj, offset, length)
+            if data is None or self.lost:
+                return False
+            await write(data, offset)
         finally:
             self._budget.give_back(length)
+        return True
+
+    async def _get_range(self, session: int, obj: int, offset: int, length: int) -> Frame | None:
+        answer = await self._ask(lambda number: GetRange(number, session, obj, offset, length))
         if answer is None:
             return None
         chunk, payload = answer
@@ -174,6 +198,12 @@ class Exchange:
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_result(None)
+
+
+def _begins(objects: Sequence[int], parcel: Parcel) -> bool:
+    """Whether the parcel has the first of these objects, in their order, and any at all."""
+    named = [entry.object for entry in parcel.entries]
+    return named == list(objects[: len(named)]) and bool(named or not objects)
 
 
 def _unpack_parcel(parcel: Parcel, payload: Frame) -> list[Arrival]:

@@ -53,7 +53,7 @@ class Gate:
         self._roles[public_key] = role
 
     def forget(self, public_key: bytes) -> None:
-        """Lets the owner of `public_key` in no more; connections that stand are not cut (see `Peers.drop`)."""
+        """Lets the owner of `public_key` in no more; connections that stand are cut by `Peers.drop` alone."""
         self._roles.pop(public_key, None)
 
     def open_domain(self, domain: str, roles: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -28,14 +29,18 @@ from rain.protocol.transfer import (
     Chunk,
     Entry,
     Get,
+    GetRange,
+    GetStore,
     Parcel,
+    StoreAt,
     ToHolder,
     to_holder_decoder,
 )
-from rain.wire.endpoint import DATA, Context, Frames
+from rain.wire.endpoint import DATA, Context, Frame, Frames
 from rain.wire.gate import Gate
 from rain.wire.keys import KeyPair
 from rain.wire.peers import Peers
+from rain.wire.shared_store import OfferedStore
 
 _log = logging.getLogger("rain.wire.holder")
 
@@ -52,6 +57,11 @@ N_READERS = 2
 class Ranges(Protocol):
     """Bytes that are worked out when they are asked for, which takes long enough to be done in a thread."""
 
+    @property
+    def path(self) -> Path:
+        """The file or folder that they are made of."""
+        ...
+
     def read(self, offset: int, length: int) -> bytes | None:
         """These bytes, fewer only at the end; None where they cannot be had any more. Called in any thread."""
         ...
@@ -65,13 +75,14 @@ class Stored(msgspec.Struct, frozen=True):
     data: bytes | Path | Ranges
 
 
-_Answer = tuple[Parcel | Chunk, bytes]
+_Answer = tuple[Parcel | Chunk | StoreAt, Frame]
 
 
 class Holder:
     """A data endpoint; `source(session, object)` says what is there and is called for every request.
 
-    To be made in a running loop. `roles` are those of the gate that may ask.
+    To be made in a running loop. `roles` are those of the gate that may ask. Without an `offered` store nobody is told
+    where files are.
     """
 
     def __init__(
@@ -83,7 +94,9 @@ class Holder:
         *,
         roles: Iterable[str],
         domain: str = "data",
+        offered: OfferedStore | None = None,
     ) -> None:
+        self._offered = offered
         self._loop = asyncio.get_running_loop()
         self._source = source
         self._waiting: deque[tuple[bytes, ToHolder]] = deque()
@@ -149,16 +162,40 @@ class Holder:
         sent = 0
         while self._waiting and sent < TURN_BYTES:
             peer, request = self._waiting.popleft()
-            objects = request.objects if isinstance(request, Get) else (request.object,)
-            found = [self._source(request.session, obj) for obj in objects]
-            if any(stored is not None and not isinstance(stored.data, bytes | Path) for stored in found):
+            try:
+                answer = self._answer_now(request)
+            except BlockingIOError:
                 # It waits, and counts, until it is read.
-                self._read_in_thread(peer, request, found)
+                self._answer_later(peer, request)
                 continue
             self._waiting_of[peer] -= 1
-            sent += self._send(peer, _answer(request, found))
+            sent += self._send(peer, answer)
         self._waiting_of = +self._waiting_of
         self._continue()
+
+    def _answer_now(self, request: ToHolder) -> _Answer:
+        """Raises BlockingIOError where that would take long."""
+        if isinstance(request, GetStore):
+            return StoreAt(request.request) if self._offered is None else self._offered.answer(request.request), b""
+        if isinstance(request, GetRange):
+            return _chunk(request, self._source(request.session, request.object), may_wait=False)
+        found = self._look_up(request)
+        if any(stored is not None and not isinstance(stored.data, bytes | Path) for stored in found):
+            raise BlockingIOError
+        return self._parcel(request, found)
+
+    def _look_up(self, request: Get) -> list[Stored | None]:
+        """The objects of one parcel: as many as have room in it, and no others are touched."""
+        found: list[Stored | None] = []
+        room = PARCEL_BYTES
+        for obj in request.objects:
+            stored = self._source(request.session, obj)
+            if stored is not None and stored.size <= MAX_PARCEL_OBJECT:
+                room -= stored.size
+                if room < 0:
+                    break
+            found.append(stored)
+        return found
 
     def _send(self, peer: bytes, answer: _Answer) -> int:
         header, payload = answer
@@ -166,16 +203,23 @@ class Holder:
             self._forget(peer)
         return len(payload)
 
-    def _read_in_thread(self, peer: bytes, request: ToHolder, found: Sequence[Stored | None]) -> None:
+    def _answer_later(self, peer: bytes, request: ToHolder) -> None:
+        if isinstance(request, GetRange):
+            read = partial(_chunk, request, self._source(request.session, request.object), may_wait=True)
+            self._read_in_thread(peer, read)
+        elif isinstance(request, Get):
+            self._read_in_thread(peer, partial(self._parcel, request, self._look_up(request)))
+
+    def _read_in_thread(self, peer: bytes, read: Callable[[], _Answer]) -> None:
         if self._readers is None:
             self._readers = ThreadPoolExecutor(N_READERS, "rain-holder")
 
-        def read(done: Future[_Answer]) -> None:
+        def was_read(done: Future[_Answer]) -> None:
             # The loop may have ended before the thread.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._was_read, peer, done)
 
-        self._readers.submit(_answer, request, found).add_done_callback(read)
+        self._readers.submit(read).add_done_callback(was_read)
 
     def _was_read(self, peer: bytes, done: Future[_Answer]) -> None:
         # A peer that was forgotten meanwhile waits for nothing.
@@ -184,32 +228,31 @@ class Holder:
         self._waiting_of[peer] -= 1
         self._send(peer, done.result())
 
-
-def _answer(request: ToHolder, found: Sequence[Stored | None]) -> _Answer:
-    if isinstance(request, Get):
-        return _parcel(request, found)
-    data = None if found[0] is None else _read(found[0], request.offset, request.length)
-    return Chunk(request.request, request.object, request.offset, ok=data is not None), data or b""
-
-
-def _parcel(request: Get, found: Sequence[Stored | None]) -> tuple[Parcel, bytes]:
-    entries = []
-    parts: list[bytes] = []
-    room = PARCEL_BYTES
-    for obj, stored in zip(request.objects, found, strict=True):
-        if stored is None:
-            entries.append(Entry(obj, -1))
-            continue
-        data = None
-        if stored.size <= min(room, MAX_PARCEL_OBJECT):
-            data = _read(stored, 0, stored.size)
-            if data is None:
+    def _parcel(self, request: Get, found: Sequence[Stored | None]) -> _Answer:
+        entries = []
+        parts: list[Frame] = []
+        for obj, stored in zip(request.objects, found, strict=False):
+            if stored is None:
                 entries.append(Entry(obj, -1))
-                continue
-            parts.append(data)
-            room -= len(data)
-        entries.append(Entry(obj, stored.size, stored.content_type, inline=data is not None))
-    return Parcel(request.request, tuple(entries)), b"".join(parts)
+            elif stored.size > MAX_PARCEL_OBJECT:
+                entries.append(self._marked(Entry(obj, stored.size, stored.content_type), stored))
+            elif (data := _read(stored, 0, stored.size)) is None:
+                entries.append(Entry(obj, -1))
+            else:
+                entries.append(Entry(obj, stored.size, stored.content_type, inline=True))
+                parts.append(data)
+        return Parcel(request.request, tuple(entries)), b"".join(parts)
+
+    def _marked(self, entry: Entry, stored: Stored) -> Entry:
+        if self._offered is None or isinstance(stored.data, bytes):
+            return entry
+        return self._offered.mark(entry, stored.data if isinstance(stored.data, Path) else stored.data.path)
+
+
+def _chunk(request: GetRange, stored: Stored | None, *, may_wait: bool) -> _Answer:
+    """Raises BlockingIOError where the bytes are not in memory and it may not wait for them."""
+    data = None if stored is None else _read(stored, request.offset, request.length, may_wait=may_wait)
+    return Chunk(request.request, request.object, request.offset, ok=data is not None), data or b""
 
 
 def _check(request: ToHolder) -> None:
@@ -217,26 +260,50 @@ def _check(request: ToHolder) -> None:
     if isinstance(request, Get):
         if len(request.objects) > MAX_OBJECTS_PER_GET:
             raise ProtocolViolation(f"asked for {len(request.objects)} objects, at most {MAX_OBJECTS_PER_GET} at once")
-    elif not (0 <= request.offset < 1 << 62 and 0 <= request.length <= CHUNK_BYTES):
+    elif isinstance(request, GetRange) and not (0 <= request.offset < 1 << 62 and 0 <= request.length <= CHUNK_BYTES):
         raise ProtocolViolation(f"asked for {request.length} bytes at {request.offset}, at most {CHUNK_BYTES} at once")
 
 
-def _read(stored: Stored, offset: int, length: int) -> bytes | None:
-    """Exactly these bytes of the object; None where it has not got them (any more)."""
+def _read(stored: Stored, offset: int, length: int, *, may_wait: bool = True) -> Frame | None:
+    """Exactly these bytes of the object; None where it has not got them (any more).
+
+    Raises BlockingIOError where they are not in memory and it may not wait for them.
+    """
     if offset + length > stored.size:
         return None
     if isinstance(stored.data, bytes):
-        return stored.data[offset : offset + length]
-    if not isinstance(stored.data, Path):
+        return memoryview(stored.data)[offset : offset + length]
+    data: Frame | None
+    if isinstance(stored.data, Path):
+        data = _read_file(stored.data, offset, length, may_wait)
+    elif may_wait:
         data = stored.data.read(offset, length)
-        return data if data is not None and len(data) == length else None
+    else:
+        raise BlockingIOError
+    return data if data is not None and len(data) == length else None
+
+
+def _read_file(path: Path, offset: int, length: int, may_wait: bool) -> Frame | None:
     try:
-        fd = os.open(stored.data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            data = os.pread(fd, length, offset)
+            return os.pread(fd, length, offset) if may_wait else _read_cached(fd, offset, length)
         finally:
             os.close(fd)
+    except BlockingIOError:
+        raise
     except OSError as error:
         _log.warning("an object's file cannot be read: %s", error)
         return None
-    return data if len(data) == length else None
+
+
+def _read_cached(fd: int, offset: int, length: int) -> Frame:
+    """Raises BlockingIOError where the kernel would have to wait for the disk, or cannot tell."""
+    data = bytearray(length)
+    try:
+        found = os.preadv(fd, [data], offset, os.RWF_NOWAIT)
+    except OSError as error:
+        raise BlockingIOError from error
+    if found < length:
+        raise BlockingIOError
+    return memoryview(data)

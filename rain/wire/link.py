@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import zmq
 
 from rain.core.errors import RainException
 from rain.wire.dial import Dial, Outcome
-from rain.wire.endpoint import CONTROL, Context, Frames, Limits, read_payload, write_message
+from rain.wire.endpoint import CONTROL, FOLLOWED_BYTES, Context, Frames, Limits, read_payload, write_message
 from rain.wire.inbox import Inbox
 from rain.wire.keys import KeyPair
 from rain.wire.outbox import RETRY_S, Outbox
@@ -39,9 +40,11 @@ class Link:
         self._limits = limits
         self._dial: Dial | None = None
         self._inbox: Inbox[Frames] | None = None
-        self._outbox = Outbox(self._write, limits.outbox_bytes)
+        self._outbox = Outbox(self._write, limits)
         self._flush_timer: asyncio.TimerHandle | None = None
         self._lost_reason: str | None = None
+        #: The transport's sockets may be used by any thread, but by one at a time.
+        self._using = threading.RLock()
 
     @classmethod
     async def connect(
@@ -81,7 +84,7 @@ class Link:
 
     @property
     def unsent_bytes(self) -> int:
-        """What waits because the server reads slowly."""
+        """What waits because the server reads slowly; small messages that the transport has taken do not count."""
         return self._outbox.unsent_bytes
 
     def send(self, frames: Frames) -> bool:
@@ -97,6 +100,28 @@ class Link:
         self._inbox.poke()
         if self._outbox:
             self._schedule_flush()
+        return True
+
+    def send_at_once(self, frames: Frames) -> bool:
+        """Sends a small message from any thread; False, with nothing done, where it would have to wait."""
+        if not self._using.acquire(blocking=False):
+            return False
+        try:
+            if self._dial is None or self._lost_reason is not None or self._outbox:
+                return False
+            if any(len(frame) >= FOLLOWED_BYTES for frame in frames):
+                return False
+            try:
+                write_message(self._dial.socket, frames)
+            except zmq.ZMQError:
+                return False
+            # The loop may not be woken for what arrived while this thread used the socket.
+            events = self._dial.socket.getsockopt(zmq.EVENTS)
+            has_news = isinstance(events, int) and bool(events & zmq.POLLIN)
+        finally:
+            self._using.release()
+        if has_news:
+            self._loop.call_soon_threadsafe(self._poke)
         return True
 
     async def drain(self, limit_s: float) -> bool:
@@ -122,8 +147,13 @@ class Link:
         if self._inbox is not None:
             self._inbox.close()
             self._inbox = None
-        self._dial.close(self._limits.linger_s if self._lost_reason is None else 0.0)
-        self._dial = None
+        with self._using:
+            self._dial.close(self._limits.linger_s if self._lost_reason is None else 0.0)
+            self._dial = None
+
+    def _poke(self) -> None:
+        if self._inbox is not None:
+            self._inbox.poke()
 
     def _start(self, dial: Dial) -> None:
         self._dial = dial
@@ -139,17 +169,20 @@ class Link:
     def _receive(self) -> Frames | None:
         assert self._dial is not None, "a closed link reads nothing"
         socket = self._dial.socket
-        header = socket.recv(zmq.NOBLOCK, copy=False)
-        message: Frames = [header.bytes]
-        if header.more and not read_payload(socket, message, self._limits.frames):
+        with self._using:
+            header = socket.recv(zmq.NOBLOCK, copy=False)
+            message: Frames = [header.bytes]
+            is_short = not header.more or read_payload(socket, message, self._limits.frames)
+        if not is_short:
             self._lose(f"the other side sent a message of more than {self._limits.frames} frames")
             return None
         # The server's question whether this side is there; the transport has answered it.
         return None if message == [b""] else message
 
-    def _write(self, message: Frames) -> None:
+    def _write(self, message: Frames) -> list[zmq.MessageTracker]:
         assert self._dial is not None, "a closed link sends nothing"
-        write_message(self._dial.socket, message)
+        with self._using:
+            return write_message(self._dial.socket, message)
 
     def _ended(self) -> None:
         self._lose("the connection ended")

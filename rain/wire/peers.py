@@ -12,8 +12,17 @@ from collections.abc import Callable, Iterable
 
 import zmq
 
-from rain.wire import watch
-from rain.wire.endpoint import Context, Frames, Limits, Socket, read_payload, server_options, transport_options
+from rain.wire import cut, watch
+from rain.wire.endpoint import (
+    Context,
+    Frames,
+    Limits,
+    Socket,
+    read_payload,
+    server_options,
+    transport_options,
+    write_message,
+)
 from rain.wire.gate import Gate
 from rain.wire.inbox import Inbox
 from rain.wire.keys import KeyPair
@@ -33,10 +42,12 @@ _FIRST_PAUSE_S = 0.001
 class _Peer:
     """What is known of a connection that has spoken."""
 
-    __slots__ = ("descriptor", "dropped", "outbox", "role")
+    __slots__ = ("address", "descriptor", "dropped", "outbox", "role")
 
     def __init__(self, role: str, descriptor: int, outbox: Outbox, *, dropped: bool) -> None:
         self.role = role
+        #: Of the far end; tells the connection from a later one with the same descriptor.
+        self.address = cut.far_address(descriptor)
         #: Of the connection; names it in the transport's news.
         self.descriptor = descriptor
         self.outbox = outbox
@@ -74,6 +85,7 @@ class Peers:
         self._by_descriptor: dict[int, bytes] = {}
         self._ended_descriptors: set[int] = set()
         self._suspects: dict[bytes, int] = {}
+        self._is_probe_due = False
         self._probe_timer: asyncio.TimerHandle | None = None
         self._backlog: set[bytes] = set()
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -111,7 +123,8 @@ class Peers:
     def send(self, peer: bytes, frames: Frames) -> bool:
         """Sends in order and never waits; False when the peer is gone.
 
-        Buffers must not change until they have left. A peer that leaves more unread than the limit is reported gone.
+        Buffers must not change until they have left. A peer that leaves more unread than the limit is cut off, and
+        reported gone.
         """
         known = self._peers.get(peer)
         if known is None or known.dropped or self._closed:
@@ -123,8 +136,7 @@ class Peers:
             return False
         self._inbox.poke()
         if not taken:
-            self.drop(peer)
-            self._loop.call_soon(self._on_gone, peer)
+            self._give_up(peer)
             return False
         if known.outbox:
             self._backlog.add(peer)
@@ -132,12 +144,33 @@ class Peers:
         return True
 
     def drop(self, peer: bytes) -> None:
-        """Ignores this peer from now on: nothing more is sent to it or heard of it, not even that it is gone."""
+        """Ignores this peer from now on: nothing more is sent to it or heard of it, not even that it is gone.
+
+        Its connection is cut when what was sent before had time to leave, within the limits' `linger_s`.
+        """
+        if self._ignore(peer):
+            self._loop.call_later(self._limits.linger_s, self._cut, peer)
+
+    def _give_up(self, peer: bytes) -> None:
+        """It does not read, or sends what nobody can read: what the transport holds for it is let go at once."""
+        if self._ignore(peer):
+            self._cut(peer)
+            self._loop.call_soon(self._on_gone, peer)
+
+    def _ignore(self, peer: bytes) -> bool:
+        """Whether it was not ignored before."""
         known = self._peers.get(peer)
-        if known is not None:
-            known.dropped = True
-            known.outbox.clear()
-            self._backlog.discard(peer)
+        if known is None or known.dropped:
+            return False
+        known.dropped = True
+        known.outbox.clear()
+        self._backlog.discard(peer)
+        return True
+
+    def _cut(self, peer: bytes) -> None:
+        known = self._peers.get(peer)
+        if known is not None and not self._closed:
+            cut.cut(known.descriptor, known.address)
 
     def unsent_bytes(self, peer: bytes) -> int:
         """What waits for this peer because it reads slowly."""
@@ -178,9 +211,7 @@ class Peers:
             known = self._admit(peer, header)
         message: Frames = [header.bytes]
         if header.more and not read_payload(socket, message, self._limits.frames):
-            if not known.dropped:
-                self.drop(peer)
-                self._loop.call_soon(self._on_gone, peer)
+            self._give_up(peer)
             return None
         if known.dropped or message == [b""]:
             return None
@@ -191,7 +222,7 @@ class Peers:
         descriptor = int(first.get(int(zmq.SRCFD)))
         # Ids that this side makes up are five bytes and begin with 0; a peer that chose its own is not one of ours.
         own_id = len(peer) == 5 and peer[0] == 0
-        outbox = Outbox(lambda message: self._write(peer, message), self._limits.outbox_bytes)
+        outbox = Outbox(lambda message: self._write(peer, message), self._limits)
         known = _Peer(role or "", descriptor, outbox, dropped=role is None or not own_id)
         self._peers[peer] = known
         previous = self._by_descriptor.get(descriptor)
@@ -202,8 +233,8 @@ class Peers:
             self._suspect(peer)
         return known
 
-    def _write(self, peer: bytes, message: Frames) -> None:
-        self._socket.send_multipart([peer, *message], zmq.NOBLOCK, copy=False)
+    def _write(self, peer: bytes, message: Frames) -> list[zmq.MessageTracker]:
+        return write_message(self._socket, [peer, *message])
 
     def _unreachable(self, peer: bytes, error: zmq.ZMQError) -> None:
         if error.errno != errno.EHOSTUNREACH:
@@ -225,11 +256,15 @@ class Peers:
         progress = [self._flush_peer(peer) for peer in list(self._backlog)]
         if any(progress):
             self._inbox.poke()
-        if self._suspects:
+        if self._is_probe_due:
+            self._is_probe_due = False
             self._probe()
+            # A probe is a send, which may take away the wake-up of a message that arrives at the same moment.
+            self._inbox.poke()
 
     def _suspect(self, peer: bytes) -> None:
         self._suspects[peer] = 0
+        self._is_probe_due = True
         self._inbox.poke()
 
     def _probe(self) -> None:
@@ -248,6 +283,7 @@ class Peers:
 
     def _probe_again(self) -> None:
         self._probe_timer = None
+        self._is_probe_due = True
         self._inbox.poke()
 
     def _is_gone(self, peer: bytes) -> bool:

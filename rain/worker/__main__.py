@@ -8,12 +8,17 @@ import msgspec
 
 from rain.core.config import WorkerConfig
 from rain.deploy.secrecy import keep_secrets
+from rain.wire.allocation import keep_freed_memory
 from rain.worker.program import run_worker
+
+#: More than the data that is under way to and from others at any time.
+KEPT_BYTES = 32 << 20
 
 
 def run(config: WorkerConfig) -> int:
     """Runs a worker until it is told to end; the exit code: 0, or 1 when it could not start or lost its server."""
     keep_secrets()
+    keep_freed_memory(KEPT_BYTES)
     return run_worker(config)
 
 

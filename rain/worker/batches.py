@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec.structs import replace
 
 from rain.core.content import DIRECTORY
-from rain.core.errors import InvariantViolation
+from rain.core.errors import InvariantViolation, ProtocolViolation
 from rain.core.failure import Cause, Failure
-from rain.core.ids import object_name
+from rain.core.ids import object_name, task_name
 from rain.protocol.executor import (
     MAX_PIPE_RESULT,
     Produced,
+    RangeDone,
     Report,
     Run,
     RunInput,
+    RunRange,
     RunSpec,
     RunTask,
     TaskDone,
@@ -24,9 +26,10 @@ from rain.protocol.executor import (
 )
 from rain.wire.holder import Stored
 from rain.worker.attached import AttachedUsers
-from rain.worker.machine.effects import QueuedTask, RunBatch
+from rain.worker.machine.effects import QueuedRun, RunBatch
 from rain.worker.machine.events import ExecutorReported
-from rain.worker.plausible import MAX_TYPE_LENGTH, plausible_done, plausible_failed
+from rain.worker.machine.numbers import NumberMap
+from rain.worker.plausible import MAX_TYPE_LENGTH, plausible_done, plausible_failed, plausible_sizes
 from rain.worker.store import ObjectStore
 
 _log = logging.getLogger("rain.worker.batches")
@@ -47,34 +50,27 @@ class Batches:
         self._store = store
         self._attached = attached or AttachedUsers()
         self._on_damage = on_damage
-        self._given: dict[int, dict[tuple[int, int], QueuedTask]] = {}
+        #: By executor and session.
+        self._given: dict[int, dict[int, NumberMap[QueuedRun]]] = {}
         #: Inputs of tasks that did not end well: those may have changed them, or found them gone.
         self._suspicious: list[tuple[int, tuple[int, ...]]] = []
 
     def run(self, order: RunBatch) -> Iterator[Run]:
         """The messages that have an executor run a batch: one, unless its tasks bring very much along."""
         session = order.session
-        given = self._given.setdefault(order.executor, {})
+        given = self._given.setdefault(order.executor, {}).setdefault(session, NumberMap())
         specs = tuple([RunSpec(session, number, spec) for number, spec in order.new_specs])
-        tasks: list[RunTask] = []
+        tasks: list[RunTask | RunRange] = []
         size = 0
-        for queued in order.tasks:
-            given[session, queued.task] = queued
-            inputs = self._inputs(session, queued.inputs)
-            size += len(queued.args) + sum([each.size for each in inputs if each.data is not None])
-            tasks.append(
-                RunTask(
-                    task=queued.task,
-                    attempt=queued.attempt,
-                    spec=queued.spec,
-                    first_output=queued.first_output,
-                    # Encoded from the view as it is, without a copy in between.
-                    args=queued.args,  # type: ignore[arg-type]
-                    inputs=inputs,
-                    user=queued.user,
-                    gpus=order.gpus,
-                )
-            )
+        for queued in order.runs:
+            given.set(queued.task, queued, queued.count)
+            size += len(queued.args)
+            if queued.count > 1:
+                tasks.append(_range(queued, order.gpus))
+            else:
+                inputs = self._inputs(session, queued.inputs)
+                size += sum([each.size for each in inputs if each.data is not None])
+                tasks.append(_single(queued, inputs, order.gpus))
             if size > MAX_RUN_BYTES:
                 yield Run(session, specs, tuple(tasks))
                 specs, tasks, size = (), [], 0
@@ -82,34 +78,43 @@ class Batches:
             yield Run(session, specs, tuple(tasks))
 
     def take(self, executor: int, report: Report) -> ExecutorReported:
-        """Puts the results of a report into the store; a task whose results are not there has failed."""
-        given = self._given.get(executor, {})
+        """Puts the results of a report into the store; a task whose results are not there has failed.
+
+        Raises ProtocolViolation for a range that was not given, or that contradicts itself.
+        """
+        given = self._given.get(executor, {}).get(report.session)
+        for ended in report.ranges:
+            self._keep_range(report.session, given, ended)
         done = []
         failed = list(report.failed)
-        for ended in report.done:
-            queued = given.pop((report.session, ended.task), None)
+        for one in report.done:
+            queued = None if given is None else given.pop(one.task)
             # What was not given, the machine ignores.
-            problem = None if queued is None else self._keep_results(report.session, queued, ended)
+            problem = None if queued is None else self._keep_results(report.session, queued, one)
             if problem is None:
-                plausible = plausible_done(ended)
+                plausible = plausible_done(one)
                 if queued is not None:
-                    self._attached.made(report.session, queued.first_output, plausible.outputs)
+                    self._attached.made(report.session, _first_output(queued, one.task), plausible.outputs)
                 done.append(plausible)
             else:
-                debug = ended.note.debug if ended.note is not None else ""
+                debug = one.note.debug if one.note is not None else ""
                 failure = Failure(cause=Cause.EXECUTOR, message=problem, debug=debug)
-                failed.append(TaskFailed(ended.task, ended.attempt, ended.duration_us, failure, ended.note))
+                failed.append(TaskFailed(one.task, one.attempt, one.duration_us, failure, one.note))
         for lost in report.failed:
-            queued = given.pop((report.session, lost.task), None)
+            queued = None if given is None else given.pop(lost.task)
             if queued is not None and queued.inputs:
                 self._suspicious.append((report.session, queued.inputs))
-        return ExecutorReported(executor, report.session, tuple(done), tuple(map(plausible_failed, failed)))
+        return ExecutorReported(
+            executor, report.session, tuple(done), tuple(map(plausible_failed, failed)), report.ranges
+        )
 
     def forget_executor(self, executor: int) -> None:
         """The executor is gone."""
-        for (session, _), queued in self._given.pop(executor, {}).items():
-            if queued.inputs:
-                self._suspicious.append((session, queued.inputs))
+        for session, given in self._given.pop(executor, {}).items():
+            for task in given:
+                queued = given.get(task)
+                if queued is not None and queued.inputs:
+                    self._suspicious.append((session, queued.inputs))
 
     def look_after_inputs(self) -> None:
         """Looks at the files of tasks that did not end well; to be called when their end was passed on."""
@@ -157,9 +162,20 @@ class Batches:
             return RunInput(obj, stored.size, stored.content_type, stored.data, None)
         return RunInput(obj, stored.size, stored.content_type, None, str(path))
 
-    def _keep_results(self, session: int, queued: QueuedTask, ended: TaskDone) -> str | None:
+    def _keep_range(self, session: int, given: NumberMap[QueuedRun] | None, done: RangeDone) -> None:
+        found = [] if given is None else list(given.stretches(done.task, done.count))
+        if given is None or len(found) != 1 or found[0][1] != done.count or found[0][2].attempt != done.attempt:
+            name = task_name(session, done.task)
+            raise ProtocolViolation(f"a report of {done.count} tasks from {name} on, which were not given together")
+        queued = found[0][2]
+        sizes = plausible_sizes(done, queued.n_outputs)
+        given.discard(done.task, done.count)
+        first_output = _first_output(queued, done.task)
+        self._store.put_range(session, first_output, sizes, bytes(done.data), done.content_type)
+
+    def _keep_results(self, session: int, queued: QueuedRun, ended: TaskDone) -> str | None:
         """What is wrong with the results; None when all are in the store with the sizes that were reported."""
-        for obj, output in enumerate(ended.outputs, queued.first_output):
+        for obj, output in enumerate(ended.outputs, _first_output(queued, ended.task)):
             if output.content_type is not None and len(output.content_type) > MAX_TYPE_LENGTH:
                 return f"the content type of {object_name(session, obj)} has more than {MAX_TYPE_LENGTH} characters"
             try:
@@ -171,7 +187,7 @@ class Batches:
                 return f"{object_name(session, obj)} was reported with {output.size} bytes, but {found} is in the store"
         return None
 
-    def _keep(self, session: int, queued: QueuedTask, obj: int, output: Produced) -> int | None:
+    def _keep(self, session: int, queued: QueuedRun, obj: int, output: Produced) -> int | None:
         if output.data is not None:
             self._store.put_bytes(session, obj, output.data, output.content_type)
             return len(output.data)
@@ -182,3 +198,34 @@ class Batches:
         if not 0 <= output.same_as_input < len(queued.inputs):
             return None
         return self._store.alias(session, obj, queued.inputs[output.same_as_input], output.content_type)
+
+
+def _single(queued: QueuedRun, inputs: tuple[RunInput, ...], gpus: tuple[int, ...] | None) -> RunTask:
+    return RunTask(
+        task=queued.task,
+        attempt=queued.attempt,
+        spec=queued.spec,
+        first_output=queued.first_output,
+        # Encoded from the view as it is, without a copy in between.
+        args=queued.args,  # type: ignore[arg-type]
+        inputs=inputs,
+        user=queued.user,
+        gpus=gpus,
+    )
+
+
+def _range(queued: QueuedRun, gpus: tuple[int, ...] | None) -> RunRange:
+    return RunRange(
+        task=queued.task,
+        count=queued.count,
+        attempt=queued.attempt,
+        spec=queued.spec,
+        first_output=queued.first_output,
+        args_size=queued.args_size,
+        args=queued.args,  # type: ignore[arg-type]
+        gpus=gpus,
+    )
+
+
+def _first_output(queued: QueuedRun, task: int) -> int:
+    return queued.first_output + (task - queued.task) * queued.n_outputs

@@ -9,10 +9,13 @@ from rain.core.config import WorkerConfig
 from rain.core.errors import RainException
 from rain.core.resources import UNIT, Offer
 from rain.deploy.capacity import detect_cpus
+from rain.deploy.gpus import check_gpus
 
 _CGROUP = Path("/sys/fs/cgroup")
 #: cgroup version 2, then 1.
 _MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+
+_OWN_OPTIONS = {"cpus", "gpus", "memory"}
 
 
 def offer_of(config: WorkerConfig) -> Offer:
@@ -25,12 +28,23 @@ def offer_of(config: WorkerConfig) -> Offer:
     for name, amount in amounts:
         if amount < 0:
             raise RainException(f"a worker offers an amount of zero or more, found {name}={amount}")
+    _check_names([name for name, _ in config.resources])
+    check_gpus(config.gpus, os.environ)
     return Offer(
         cpus=cpus * UNIT,
         gpus=config.gpus * UNIT,
         memory_bytes=memory_bytes,
         named=tuple(sorted((name, amount * UNIT) for name, amount in config.resources)),
     )
+
+
+def _check_names(names: list[str]) -> None:
+    """Raises RainException for names of resources that no task could mean."""
+    for name in names:
+        if name in _OWN_OPTIONS:
+            raise RainException(f"the resource {name!r} has an option of its own: --{name}")
+        if names.count(name) > 1:
+            raise RainException(f"the resource {name!r} is offered twice: name each once, with its whole amount")
 
 
 def detect_memory(root: Path = _CGROUP) -> int:

@@ -26,6 +26,7 @@ from rain.protocol.executor import (
     Fork,
     ForkCounts,
     Kill,
+    Progressed,
     Ready,
     Report,
     ToExecutor,
@@ -50,6 +51,8 @@ class Observer(Protocol):
     def executor_ready(self, executor: int) -> None: ...
 
     def executor_reported(self, executor: int, report: Report) -> None: ...
+
+    def executor_progressed(self, executor: int, message: Progressed) -> None: ...
 
     def executor_ended(self, executor: int, ending: ProcessEnd) -> None: ...
 
@@ -144,6 +147,8 @@ class Executors:
                 message = from_executor_decoder.decode(data)
                 if isinstance(message, Ready):
                     self._observer.executor_ready(executor)
+                elif isinstance(message, Progressed):
+                    self._observer.executor_progressed(executor, message)
                 else:
                     self._observer.executor_reported(executor, message)
         except ProtocolViolation as violation:
@@ -214,12 +219,16 @@ class Executors:
 
     def _take_output(self, executor: int) -> tuple[str, str]:
         """The ends of what the executor wrote since its last task ended; its files are not needed any more."""
-        stem = self._folders.stderr / f"e{executor}"
-        files = stem.with_suffix(".stdout"), stem.with_suffix(".stderr")
-        stdout, stderr = map(_tail, files)
+        stdout, stderr = (self._take(f"e{executor}.{stream}") for stream in ("stdout", "stderr"))
+        return stdout, stderr
+
+    def _take(self, name: str) -> str:
+        """The end of a captured stream, and of what a program wrote there that was to become an output."""
+        files = self._folders.stderr / name, self._folders.stderr / f"{name}.output"
+        text = "".join(map(_tail, files))
         for file in files:
             file.unlink(missing_ok=True)
-        return stdout, stderr
+        return text
 
 
 def _tail(path: Path) -> str:

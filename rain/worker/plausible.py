@@ -5,12 +5,16 @@ They run the user's code, so they may say anything.
 
 from __future__ import annotations
 
+from array import array
+
 from msgspec.structs import replace
 
+from rain.core.errors import ProtocolViolation
 from rain.core.failure import Failure
-from rain.core.note import MAX_CAPTURED_BYTES, TaskNote
+from rain.core.note import MAX_CAPTURED_BYTES, MAX_PROGRESS_TEXT, TaskNote, TaskProgress
 from rain.core.user import MAX_USER_BYTES
-from rain.protocol.executor import Produced, TaskDone, TaskFailed
+from rain.protocol.columns import check_total, unpack
+from rain.protocol.executor import Produced, RangeDone, TaskDone, TaskFailed
 
 #: The longest content type.
 MAX_TYPE_LENGTH = 255
@@ -35,6 +39,16 @@ def plausible_done(done: TaskDone) -> TaskDone:
     return done
 
 
+def plausible_sizes(done: RangeDone, n_outputs: int) -> array[int]:
+    """The sizes of all outputs of a range. Raises ProtocolViolation where its columns contradict one another."""
+    unpack("I", done.duration_us, "duration_us", done.count)
+    sizes = unpack("Q", done.size, "size", done.count * n_outputs)
+    check_total(sizes, len(done.data), "results")
+    if done.content_type is not None and len(done.content_type) > MAX_TYPE_LENGTH:
+        raise ProtocolViolation(f"a content type of {len(done.content_type)} characters, at most {MAX_TYPE_LENGTH}")
+    return sizes
+
+
 def plausible_failed(failed: TaskFailed) -> TaskFailed:
     """The report with a failure and a note that fit into a message."""
     failure = failed.failure
@@ -44,6 +58,13 @@ def plausible_failed(failed: TaskFailed) -> TaskFailed:
     if max(map(len, texts)) <= MAX_TEXT and len(failure.pickled or b"") <= MAX_PICKLED_BYTES:
         return failed
     return replace(failed, failure=_cut(failure))
+
+
+def plausible_progress(progress: TaskProgress) -> TaskProgress:
+    """A fraction from 0 to 1, and a text of a few words."""
+    fraction, text = progress
+    # What is no number at all becomes 0.
+    return TaskProgress(min(1.0, max(0.0, fraction)), text[:MAX_PROGRESS_TEXT])
 
 
 def _cut(failure: Failure) -> Failure:
@@ -60,6 +81,8 @@ def _cut(failure: Failure) -> Failure:
 
 
 def _plausible_note(note: TaskNote) -> TaskNote:
+    if note.progress is not None:
+        note = replace(note, progress=plausible_progress(note.progress))
     longest = max(len(note.stdout), len(note.stderr))
     if longest <= MAX_CAPTURED and len(note.debug) <= MAX_DEBUG and len(note.user) <= MAX_USER_BYTES:
         return note
@@ -68,6 +91,7 @@ def _plausible_note(note: TaskNote) -> TaskNote:
         user=note.user if len(note.user) <= MAX_USER_BYTES else b"",
         stdout=_shorten(note.stdout, MAX_CAPTURED),
         stderr=_shorten(note.stderr, MAX_CAPTURED),
+        progress=note.progress,
     )
 
 

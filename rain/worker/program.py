@@ -24,21 +24,26 @@ from rain.wire.fetcher import Fetcher
 from rain.wire.gate import Gate
 from rain.wire.holder import Holder, Stored
 from rain.wire.keys import new_keypair
+from rain.wire.shared_store import OfferedStore
 from rain.worker.capacity import offer_of
 from rain.worker.ending import Ending
 from rain.worker.executors import Executors
-from rain.worker.folders import make_folders
+from rain.worker.folders import WorkerFolders, make_folders
 from rain.worker.forkserver import ForkserverProcess
 from rain.worker.joining import DataAddress, Joined, join, own_address
 from rain.worker.machine.machine import WorkerMachine
+from rain.worker.memory import MemoryWatch
 from rain.worker.shell import WorkerShell
 from rain.worker.store import ObjectStore
+from rain.worker.stored_tree import link_stored_tree
 from rain.worker.transfers import Transfers
 
 _log = logging.getLogger("rain.worker")
 
 #: Who listens on these is reached by the address from which it reaches the server.
 EVERY_ADDRESS = ("0.0.0.0", "::")
+#: How often it is looked at how much memory the executors use.
+LOOK_S = 2.0
 #: Role of all who may fetch from this worker; the server named their keys.
 _READER = "reader"
 
@@ -75,18 +80,20 @@ class WorkerProgram:
         stack.callback(folders.remove)
         forkserver = ForkserverProcess(folders)
         stack.callback(forkserver.end)
-        store = ObjectStore(folders.store)
+        memory = MemoryWatch(offer.memory_bytes, forkserver.pid)
+        store = ObjectStore(folders.store, memory.object_bytes())
         stack.callback(store.close)
+        self._watch_memory(memory, store)
         context = new_context()
         stack.callback(close_context, context)
-        holder, gate, data = self._open_data_endpoint(context)
+        holder, gate, data = self._open_data_endpoint(context, folders)
         # Before anybody is told where to knock.
         await holder.self_check()
         joined = await join(config, context, offer, data, on_batch=self._server_said, on_lost=self._server_lost)
         stack.callback(joined.link.close)
         for key in joined.welcome.data_readers:
             gate.allow(key.encode(), _READER)
-        fetcher = Fetcher(context, joined.keypair, folders.store)
+        fetcher = Fetcher(context, joined.keypair, folders.store, share=config.share_store, link_tree=link_stored_tree)
         stack.callback(fetcher.close)
         fetcher.learn([_server_endpoint(joined.welcome, config)])
         self._shell = shell = self._make_shell(joined, store, offer)
@@ -99,17 +106,27 @@ class WorkerProgram:
         _log.info("joined as %s: cpus=%d folder=%s", joined.name, offer.cpus // UNIT, folders.root)
         joined.listen()
 
-    def _open_data_endpoint(self, context: Context) -> tuple[Holder, Gate, DataAddress]:
+    def _open_data_endpoint(self, context: Context, folders: WorkerFolders) -> tuple[Holder, Gate, DataAddress]:
         gate = Gate(context)
         self._stack.callback(gate.close)
         keypair = new_keypair()
-        holder = Holder(context, gate, keypair, self._source, roles=(_READER,))
-        self._stack.callback(holder.close)
         config = self._config
+        offered = OfferedStore(folders.store) if config.share_store else None
+        holder = Holder(context, gate, keypair, self._source, roles=(_READER,), offered=offered)
+        self._stack.callback(holder.close)
         shown = config.host if config.host not in EVERY_ADDRESS else None
         host = shown or own_address(config.server_host, config.server_port)
         self._data_port = holder.bind(config.host or host, config.port)
         return holder, gate, DataAddress(host, self._data_port, keypair.public.decode())
+
+    def _watch_memory(self, memory: MemoryWatch, store: ObjectStore) -> None:
+        async def look() -> None:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                store.limit_memory(memory.object_bytes())
+
+        looking = asyncio.create_task(look())
+        self._stack.callback(looking.cancel)
 
     def _source(self, session: int, obj: int) -> Stored | None:
         return None if self._shell is None else self._shell.source(session, obj)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
-from rain.core.errors import InvariantViolation
-from rain.core.ids import object_name
 from rain.core.note import TaskNote, note_bytes
 from rain.protocol.codec import encode
 from rain.protocol.worker import Done, FromWorker
 from rain.worker.machine.effects import ReportDone
+from rain.worker.machine.numbers import neighbours
 from rain.worker.store import ObjectStore
 
 #: Results wait at most this long for others to travel with.
@@ -35,17 +33,17 @@ class _Joined:
     size: bytearray = field(default_factory=bytearray)
     inline: bytearray = field(default_factory=bytearray)
     data: bytearray = field(default_factory=bytearray)
-    content_types: list[tuple[int, str]] = field(default_factory=list)
+    content_types: list[tuple[int, int, str]] = field(default_factory=list)
     notes: list[tuple[int, TaskNote]] = field(default_factory=list)
     object_users: list[tuple[int, bytes]] = field(default_factory=list)
 
-    def add(self, done: Done, parts: list[bytes]) -> None:
+    def add(self, done: Done, parts: list[bytes | memoryview]) -> None:
         n_outputs, n_tasks = len(self.inline), len(self.task) // TASK_BYTES
         if done.notes:
             self.notes += [(n_tasks + position, note) for position, note in done.notes]
         if done.object_users:
             self.object_users += [(n_outputs + position, user) for position, user in done.object_users]
-        self.content_types += [(n_outputs + position, name) for position, name in done.content_types]
+        self.content_types += [(n_outputs + position, count, name) for position, count, name in done.content_types]
         self.task += done.task
         self.attempt += done.attempt
         self.duration_us += done.duration_us
@@ -114,21 +112,19 @@ class Reports:
         for session, joined in held.items():
             self._send(encode(joined.message(session)))
 
-    def _inline_results(self, order: ReportDone) -> list[bytes]:
-        session = order.done.session
-        return [
-            self._bytes_of(session, obj) for obj, inline in zip(order.objects, order.done.inline, strict=True) if inline
-        ]
-
-    def _bytes_of(self, session: int, obj: int) -> bytes:
-        stored = self._store.get(session, obj)
-        if stored is None:
-            raise InvariantViolation(f"{object_name(session, obj)} is reported, but it is not in the store")
-        if isinstance(stored.data, Path):
-            return stored.data.read_bytes()
-        if not isinstance(stored.data, bytes):
-            raise InvariantViolation(f"{object_name(session, obj)} is reported inline, but it is a folder")
-        return stored.data
+    def _inline_results(self, order: ReportDone) -> list[bytes | memoryview]:
+        session, inline = order.done.session, bytes(order.done.inline)
+        parts: list[bytes | memoryview] = []
+        at = 0
+        for first, count in neighbours(order.objects):
+            flags = inline[at : at + count]
+            at += count
+            if 0 not in flags:
+                parts += self._store.small(session, first, count)
+            else:
+                for obj, is_inline in zip(range(first, first + count), flags, strict=True):
+                    parts += self._store.small(session, obj, is_inline)
+        return parts
 
 
 def _attached_bytes(done: Done) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol, assert_never
 from rain.core.ids import object_name
 from rain.core.liveness import Tick
 from rain.protocol.columns import EMPTY, pack
-from rain.protocol.executor import ForgetSession, Report, ToExecutor
+from rain.protocol.executor import ForgetSession, Progressed, Report, ToExecutor
 from rain.protocol.worker import Compute, FromServer, Unavailable
 from rain.wire.holder import Stored
 from rain.worker.attached import AttachedUsers
@@ -34,7 +34,8 @@ from rain.worker.machine.effects import (
     StartExecutor,
     Tell,
 )
-from rain.worker.machine.events import Event, ExecutorEnded, ExecutorReady, ServerSaid
+from rain.worker.machine.events import Event, ExecutorEnded, ExecutorProgressed, ExecutorReady, ServerSaid
+from rain.worker.plausible import plausible_progress
 from rain.worker.reports import Reports
 from rain.worker.sources import store_inline_sources
 from rain.worker.store import ObjectStore
@@ -143,6 +144,11 @@ class WorkerShell:
         """Tasks of an executor ended."""
         self.post(self._batches.take(executor, report))
         self._batches.look_after_inputs()
+
+    def executor_progressed(self, executor: int, message: Progressed) -> None:
+        """A task said how far it is."""
+        progress = plausible_progress(message.progress)
+        self.post(ExecutorProgressed(executor, message.session, message.task, message.attempt, progress))
 
     def executor_ended(self, executor: int, ending: ProcessEnd) -> None:
         """Nothing is left of an executor."""

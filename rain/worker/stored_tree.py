@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import logging
+import stat
 import threading
 from pathlib import Path
 
 from rain.core.errors import RainException
 from rain.data.tree_archive import TreeArchive
+from rain.data.tree_files import link_tree
+from rain.data.tree_removal import remove_tree
 
 _log = logging.getLogger("rain.worker.stored_tree")
+
+
+def link_stored_tree(source: Path, target: Path, size: int) -> bool:
+    """Makes `target` a sealed folder with the files of another worker's; False, and nothing is left, if it cannot be.
+
+    It cannot be where the folder is gone, or its tar has not `size` bytes: somebody has changed it.
+    """
+    try:
+        link_tree(source, target, write=False)
+        found = TreeArchive(target).size
+        if found == size:
+            return True
+        _log.warning("a directory object of %d bytes has become one of %d: it is not linked", size, found)
+        remove_tree(target)
+    except RainException as error:
+        _log.info("a directory object cannot be linked: %s", error)
+    return False
 
 
 class StoredTree:
@@ -41,6 +61,16 @@ class StoredTree:
             self.is_spoilt = True
             _log.warning("a directory object cannot be read: %s", error)
             return None
+
+    def is_intact(self) -> bool:
+        """A look at the folder itself; tasks that may have changed what is in it look closer when they end."""
+        if self.is_spoilt:
+            return False
+        try:
+            status = self.path.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(status.st_mode) and (status.st_ino, status.st_mtime_ns) == self.state
 
     def _opened(self) -> TreeArchive:
         with self._lock:

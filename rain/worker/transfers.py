@@ -1,11 +1,13 @@
 """Inputs on their way to this worker: orders to fetch become events when the objects are here, or cannot be had.
 
-A large directory comes as a tar, and is unpacked in a thread before anybody hears of it.
+A large directory is a folder of links where its holder is near; else it comes as a tar, and is unpacked in a thread
+before anybody hears of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from array import array
 from collections import defaultdict
@@ -20,12 +22,15 @@ from rain.data.tree_archive import TreeArchive
 from rain.data.unpack import unpack
 from rain.protocol.transfer import MAX_PARCEL_OBJECT, Peer
 from rain.wire.holder import Stored
-from rain.wire.incoming import PART_PREFIX
+from rain.wire.incoming import PART_PREFIX, Unwritten
 from rain.worker.machine.effects import Fetch
 from rain.worker.machine.events import Event, InputsArrived, InputsUnavailable
 from rain.worker.store import ObjectStore
 
 _log = logging.getLogger("rain.worker.transfers")
+
+#: This machine's trouble, and no fault of the archive.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 class Source(Protocol):
@@ -33,7 +38,7 @@ class Source(Protocol):
 
     def learn(self, peers: Iterable[Peer]) -> None: ...
 
-    async def get(self, holder: int, session: int, objects: Sequence[int]) -> list[Stored | None]: ...
+    async def get(self, holder: int, session: int, objects: Sequence[int]) -> list[Stored | Unwritten | None]: ...
 
 
 class Transfers:
@@ -87,53 +92,67 @@ class Transfers:
         task.add_done_callback(ended)
 
     async def _fetch(self, session: int, holder: int, objects: list[int]) -> None:
-        arrived, sizes, missing = array("I"), array("Q"), array("I")
+        arrived, sizes = array("I"), array("Q")
+        #: By the reason for which they could not be written here.
+        missing: dict[str, array[int]] = {}
         try:
             found = await self._source.get(holder, session, objects)
             for obj, stored in zip(objects, found, strict=True):
-                size = None if stored is None else await self._take(session, obj, stored)
-                if size is None:
-                    missing.append(obj)
-                else:
+                taken = await self._take(session, obj, stored) if isinstance(stored, Stored) else stored
+                if isinstance(taken, int):
                     arrived.append(obj)
-                    sizes.append(size)
+                    sizes.append(taken)
+                else:
+                    reason = taken.reason if taken is not None else ""
+                    missing.setdefault(reason, array("I")).append(obj)
         except asyncio.CancelledError:
             # Files that were complete already belong to nobody now.
             self._store.discard(session, objects)
             raise
         if arrived:
             self._post(InputsArrived(session, arrived, sizes))
-        if missing:
-            self._post(InputsUnavailable(session, holder, missing))
+        for reason, lacking in missing.items():
+            self._post(InputsUnavailable(session, holder, lacking, reason))
 
-    async def _take(self, session: int, obj: int, stored: Stored) -> int | None:
+    async def _take(self, session: int, obj: int, stored: Stored) -> int | Unwritten | None:
+        """Its size; None where its file is gone."""
         if isinstance(stored.data, bytes):
             self._store.put_bytes(session, obj, stored.data, stored.content_type)
             return stored.size
-        if stored.content_type == DIRECTORY and (size := await self._unpack(session, obj)) is not None:
-            return size
+        if stored.content_type == DIRECTORY:
+            if self._store.path(session, obj).is_dir():
+                return self._store.adopt_tree(session, obj, stored.size)
+            if (unpacked := await self._unpack(session, obj)) is not None:
+                return unpacked
         return self._store.adopt_file(session, obj, stored.content_type)
 
-    async def _unpack(self, session: int, obj: int) -> int | None:
+    async def _unpack(self, session: int, obj: int) -> int | Unwritten | None:
         """Turns the tar at the object's path into its folder; None where that cannot be: then the task is to say so."""
         archive = self._store.path(session, obj)
         self._n_unpacked += 1
         part = archive.with_name(f"{PART_PREFIX}{self._n_unpacked}-{object_name(session, obj)}")
         unpacking = asyncio.get_running_loop().run_in_executor(None, _unpacked, archive, part)
         try:
-            size = await asyncio.shield(unpacking)
+            unpacked = await asyncio.shield(unpacking)
         except asyncio.CancelledError:
             # Nobody stops the thread, so what it makes is removed when it is done.
             unpacking.add_done_callback(lambda _: self._store.remove_part(part))
             raise
-        return None if size is None else self._store.adopt_tree(session, obj, size, source=part)
+        if isinstance(unpacked, int):
+            return self._store.adopt_tree(session, obj, unpacked, source=part)
+        if unpacked is not None:
+            self._store.discard(session, [obj])
+        return unpacked
 
 
-def _unpacked(archive: Path, part: Path) -> int | None:
+def _unpacked(archive: Path, part: Path) -> int | Unwritten | None:
     """Makes a sealed folder of a tar; bytes that the folder's tar has, which need not be those of this one."""
     try:
         unpack(archive, part, read_only=True)
         return TreeArchive(part).size
     except RainException as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_ROOM:
+            _log.warning("a directory object cannot be unpacked: %s", error)
+            return Unwritten(error.__cause__.strerror or str(error.__cause__))
         _log.warning("a directory object is no directory: %s", error)
         return None

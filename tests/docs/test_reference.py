@@ -39,6 +39,6 @@ def test_only_pages_that_changed_are_written(
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "docs" / "reference")
     reference.FOLDER.mkdir(parents=True)
     reference.main()
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 3
     reference.main()
     assert capsys.readouterr().out == ""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import pickle
+import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,6 +172,56 @@ def test_a_forked_child_is_told_to_make_its_own_client(client: Client) -> None:
     assert client.get_server_info()["workers"]
 
 
+def test_a_forked_child_is_told_so_even_if_a_thread_was_building_when_it_was_forked(client: Client) -> None:
+    with client.new_session() as session:
+        task = double(1)
+        calls: list[Any] = [
+            lambda: blob("x", session=session),
+            task.output.keep,
+            task.output.unkeep,
+            task.wait,
+            session.submit,
+            session.keep_all,
+            session.__enter__,
+        ]
+        held, release = threading.Event(), threading.Event()
+
+        def build() -> None:
+            with session._graph.lock:
+                held.set()
+                release.wait(LIMIT_S)
+
+        builder = threading.Thread(target=build)
+        builder.start()
+        held.wait(LIMIT_S)
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:  # pragma: no cover
+            # Whoever hangs is ended, and nothing of the test goes on in the child.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+            try:
+                for call in calls:
+                    with contextlib.suppress(RainException):
+                        call()
+                        os.write(writer, b"not told\n")
+                warnings.simplefilter("ignore")
+                # What only builds does not hang either.
+                double(2, session=session)
+                session.close()
+                os.write(writer, b"closed\n")
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            said = pipe.read().splitlines()
+        os.waitpid(pid, 0)
+        release.set()
+        builder.join()
+        assert said == ["closed"]
+        session.submit()
+
+
 def test_no_guard_is_needed_in_a_script(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -211,3 +267,56 @@ def test_a_program_that_is_killed_leaves_no_files(tmp_path: Path) -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"left behind: {left}")
+
+
+def test_what_no_method_of_a_client_can_use_is_refused_and_the_client_goes_on(
+    cluster: LocalCluster, client: Client
+) -> None:
+    refused: list[tuple[Any, str]] = [
+        (lambda: Client(access=3), "access: expected the path of an access file, found 3"),  # type: ignore[arg-type]
+        (lambda: Client("localhost", True), "a port is a number from 1 to 65535, found True"),
+        (lambda: client.new_session(3), "name: expected a text or None, found 3"),  # type: ignore[arg-type]
+        (lambda: client.new_session(ttl=0), "ttl: expected seconds above 0 or None, found 0"),
+        (lambda: client.new_session(ttl=1e12), "A session outlives its client by 0 to 3153600000 seconds"),
+        (lambda: client.why("x"), "expected the id of a task such as 's1.t3', found 'x'"),
+        (lambda: client.drain("x"), "expected the id of a worker such as 'w2', found 'x'"),
+        (lambda: client.drain("w99", wait="no"), "there is no worker w99"),  # type: ignore[arg-type]
+        (lambda: client.update([3]), "expected tasks and data objects, found int: 3"),  # type: ignore[list-item]
+        (lambda: client.attach(""), "attach: expected the name of a session, found ''"),
+        (lambda: pickle.dumps(client), "a connection belongs to its process"),
+    ]
+    for call, text in refused:
+        with pytest.raises(RainException, match=re.escape(text)):
+            call()
+    with client.new_session() as session:
+        assert session.compute(double(2), timeout=LIMIT_S).load() == 4
+
+
+def test_what_no_method_of_a_session_can_use_is_refused_and_the_session_goes_on(client: Client) -> None:
+    with client.new_session() as session:
+        done = double(1)
+        session.submit()
+        session.wait_all(timeout=LIMIT_S)
+        calls = (session.wait, session.wait_some, session.as_completed, session.update, session.cancel)
+        for call in (*calls, session.fetch, session.unkeep, session.compute):
+            for wrong in (3, None, object(), "text", [done, [done]]):
+                with pytest.raises(RainException, match=r"expected .*data object"):
+                    call(wrong)  # type: ignore[operator]
+        new = double(2)
+        with pytest.raises(RainException, match="timeout: expected seconds or None, found 'soon'"):
+            session.compute(new, timeout="soon")  # type: ignore[arg-type]
+        assert (new.output.is_kept(), session.task_count) == (False, 1)
+        with pytest.raises(RainException, match="cannot be pickled: a task cannot use it"):
+            pickle.dumps(session)
+        with pytest.raises(TypeError, match="not iterable"):
+            list(session.tasks)  # type: ignore[call-overload]
+        assert session.compute(new, timeout=LIMIT_S).load() == 4
+
+
+def test_thousands_of_sessions_come_and_go(client: Client) -> None:
+    before = {each["session_id"] for each in client.sessions()}
+    opened = [client.new_session(f"n{number}") for number in range(1000)]
+    assert len({each["session_id"] for each in client.sessions()} - before) == 1000
+    for session in opened:
+        session.close()
+    assert {each["session_id"] for each in client.sessions()} == before

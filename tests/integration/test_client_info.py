@@ -127,6 +127,19 @@ def test_tasks_see_their_own_gpus_and_no_others(gpu_session: Session) -> None:
     assert found[4:] == ["0,1 0,1", " ", "0,1 2\n"]
 
 
+def test_workers_of_one_machine_have_different_gpus(run_folder: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-a,5")
+    with rain.local(workers=2, cpus=1, gpus=1) as running, running.client() as client:
+        running.add_worker()
+        with client.new_session() as session:
+            # Three tasks for three free workers: one each.
+            shell = [tasks.execute("echo $CUDA_VISIBLE_DEVICES", shell=True, stdout=True, gpus=1) for _ in range(3)]
+            found = {str(each).strip() for each in session.compute(*shell, timeout=LIMIT_S)}
+        assert found == {"3", "GPU-a", "5"}
+        with pytest.raises(RainException, match="gpus to offer: 4, but CUDA_VISIBLE_DEVICES=3,GPU-a,5 names 3"):
+            running.add_worker()
+
+
 def test_what_no_worker_can_run_is_shown_to_who_looks(gpu_cluster: LocalRain, gpu_session: Session) -> None:
     task = visible(gpus=5, name="huge")
     gpu_session.submit()
@@ -142,18 +155,6 @@ def test_what_no_worker_can_run_is_shown_to_who_looks(gpu_cluster: LocalRain, gp
     assert shown["impossible"] == ""
 
 
-def attach(client: Client, name: str) -> Session:
-    """The server may not have noticed yet that the other client left."""
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        try:
-            return client.attach(name)
-        except RainException as refused:
-            if "is in use" not in str(refused):
-                raise
-        assert time.monotonic() < deadline, "the server never noticed that the client left"
-
-
 def test_a_session_goes_on_with_another_client(cluster: LocalCluster, client: Client) -> None:
     with Client(access=cluster.access_path) as first, first.new_session("long", ttl=60).bind_only() as begun:
         made = tasks.concat(blob("a"), blob("b"), name="made")
@@ -164,7 +165,7 @@ def test_a_session_goes_on_with_another_client(cluster: LocalCluster, client: Cl
         assert begun.tasks["made"] is made
         with pytest.raises(RainException, match="'long' is in use: its client is connected"):
             client.attach("long")
-    with attach(client, "long") as session:
+    with client.attach("long") as session:
         assert session.name == "long"
         found = session.tasks["made"]
         assert found is session.tasks["made"]
@@ -191,7 +192,7 @@ def test_a_failed_session_that_is_attached_raises_its_failure(cluster: LocalClus
         begun.submit()
         with pytest.raises(TaskException):
             begun.wait_all(timeout=LIMIT_S)
-    with attach(client, "failed") as session:
+    with client.attach("failed") as session:
         assert session.state == "failed"
         with pytest.raises(TaskException, match=r"'broken' failed .* exited with status 3"):
             session.wait_all(timeout=LIMIT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import threading
 import time
@@ -181,3 +182,47 @@ def test_awaiting_a_failed_task_raises_it(session: Session) -> None:
 
     with pytest.raises(TaskException, match="as told"):
         asyncio.run(main())
+
+
+def test_of_many_tasks_each_step_of_as_completed_asks_for_what_is_left(session: Session) -> None:
+    many = [double(number) for number in range(3000)]
+    array = double.map(range(2000))
+    session.submit()
+    found = list(session.as_completed([*many, array, array[:5], many[7].output], timeout=LIMIT_S))
+    assert len(found) == 5006
+    assert set(found) == {*many, *array, many[7].output}
+
+
+def test_as_completed_goes_on_after_a_time_limit_and_may_be_left_early(session: Session) -> None:
+    slow = [tasks.sleep(blob("x"), pause) for pause in (0.0, 0.3, 0.6)]
+    session.submit()
+    steps = session.as_completed(slow, timeout=0.1)
+    found = []
+    while len(found) < 2:
+        with contextlib.suppress(TimeoutError):
+            found.append(next(steps))
+    assert found == slow[:2]
+    del steps
+    session.wait_all(timeout=LIMIT_S)
+
+
+def test_a_blocking_call_inside_a_running_loop_does_its_work(client: Client) -> None:
+    async def main() -> int:
+        with client.new_session() as session:
+            found: int = session.compute(double(2), timeout=LIMIT_S).load()
+            return found
+
+    assert asyncio.run(main()) == 4
+
+
+def test_two_loops_in_two_threads_await_the_same_task(session: Session) -> None:
+    task = tasks.sleep(blob("x"), 0.2)
+    task.keep_outputs()
+    session.submit()
+
+    async def main() -> str:
+        await task
+        return str(await task.output)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(asyncio.run, [main(), main()])) == ["x", "x"]

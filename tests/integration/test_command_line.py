@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rain.client import Client, blob, tasks
+from rain.client import Client, blob, remote, tasks
 from rain.deploy.ended import wait_ended
 from rain.deploy.local import LocalCluster
 from tests.integration.command_line import path_with_stand_ins, rain, rain_json, running, write_script
@@ -68,7 +69,31 @@ def test_running_it_again_says_that_it_runs() -> None:
         said = rain("run", "--listen", address, "--local-workers", "1")
         assert f"running already: server {address}" in said
         said = rain("run", "--listen", address, "--local-workers", "3", ok=False)
-        assert "less than the 3 workers asked for" in said
+        assert "less than was asked for (workers: 3, cpus here:" in said
+        said = rain("run", "--listen", address, "--local-workers", "[64]", ok=False)
+        assert "less than was asked for (workers: 1, cpus of each: 64)" in said
+
+
+def test_ps_shows_which_executor_runs_which_task_and_logs_are_json_too(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    with running("--local-workers", "[2]") as address:
+        with Client(address) as client, client.new_session() as session:
+
+            @remote(outputs=0)
+            def wait_at(ctx, path: str) -> None:
+                Path(path).read_text()
+
+            task = wait_at(str(tmp_path / "gate"))
+            session.submit()
+            with (tmp_path / "gate").open("w"):
+                # Only now it is known to run.
+                rows = [row for row in rain_json("ps", address) if "executor" in row["process"]]
+                assert [row["tasks"] for row in rows if row["tasks"]] == [[task.id]]
+            session.wait_all()
+        assert [row["tasks"] for row in rain_json("ps", address) if row["tasks"]] == []
+        logs = rain_json("logs", "-n", "1", address)
+        assert [(log["programs"], len(log["lines"])) for log in logs] == [(["server"], 1), (["w1"], 1)]
+        assert [log["path"] for log in logs] == rain("logs", "--path", address).split()
 
 
 def test_a_port_that_is_taken_is_named_and_nothing_stays() -> None:

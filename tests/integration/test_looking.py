@@ -63,7 +63,7 @@ def test_ps_shows_executors_and_what_they_run(busy_cluster: str) -> None:
     assert {row["pid"] for row in executors} <= tree
     text = rain("ps", busy_cluster)
     assert re.search(r"w1 +\S+ +\d+ +s1\.t0\n", text)
-    assert re.search(r"w1 executor +\S+ +\d+ +sleep 1000\n", text)
+    assert re.search(r"w1 executor +\S+ +\d+ +s1\.t0 sleep 1000\n", text)
 
 
 def test_status_shows_tasks_that_no_worker_can_run(busy_cluster: str) -> None:

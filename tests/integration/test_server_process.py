@@ -34,8 +34,6 @@ from rain.protocol.client import (
     Locate,
     Located,
     OpenSession,
-    QueryServer,
-    ServerInfo,
     SessionOpened,
     Shutdown,
     Submit,
@@ -53,6 +51,7 @@ from rain.protocol.hello import (
     WorkerHello,
     answer_decoder,
 )
+from rain.protocol.queries import QueryServer, ServerInfo
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute, Done, Stop, from_server_decoder
 from rain.wire.access import Access, read_access
@@ -60,6 +59,7 @@ from rain.wire.endpoint import Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
 from rain.wire.holder import Stored
 from rain.wire.link import Link
+from rain.wire.shared_store import TOKEN_FILE
 
 PATIENCE_S = 20.0
 HELLO = ClientHello(PROTOCOL_VERSION, Versions("0", "", ""), "here", 1)
@@ -288,7 +288,7 @@ def test_a_task_goes_its_way_with_its_bytes_taken_care_of(server, tmp_path):
             # The answer goes out before the files go; whoever hears a second one knows that they have gone.
             client.say(QueryServer(4))
             await client.next_of(ServerInfo)
-            assert [path for path in server.work_folder().iterdir() if path.is_file()] == []
+            assert [path.name for path in server.work_folder().iterdir() if path.is_file()] == [TOKEN_FILE]
 
     asyncio.run(talk())
 

@@ -24,10 +24,11 @@ from rain.core.kinds import ExecuteArgs, InputWord, Kind, TextWord
 from rain.core.resources import UNIT
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.deploy.program import ChildProgram
-from rain.protocol.client import QueryServer, ServerInfo, to_client_decoder
+from rain.protocol.client import to_client_decoder
 from rain.protocol.codec import encode
 from rain.protocol.columns import EMPTY, Column, pack, unpack
 from rain.protocol.hello import PROTOCOL_VERSION, ClientHello, Refusal, Versions
+from rain.protocol.queries import QueryServer, ServerInfo
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute, Done, EndSession, Failed, NumberedSpec, Stop, Unavailable
 from rain.wire.access import read_access
@@ -36,6 +37,7 @@ from rain.wire.fetcher import Fetcher
 from rain.wire.holder import Stored
 from rain.wire.keys import new_keypair
 from rain.wire.link import Link
+from rain.wire.shared_store import TOKEN_FILE
 from tests.integration.stand_in_server import PATIENCE_S, StandInServer, stand_in_server
 
 CONCAT = TaskSpec(Kind.CONCAT)
@@ -210,7 +212,7 @@ def test_inputs_come_with_the_order_or_from_a_holder_and_results_can_be_fetched(
         while (await server.fetcher.get(1, 1, [10])) != [None]:
             pass
         [root] = w.workdir.iterdir()
-        assert list((root / "store").iterdir()) == []
+        assert [path.name for path in (root / "store").iterdir()] == [TOKEN_FILE]
 
     run(scenario, tmp_path)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rain.core.errors import InvariantViolation
-from rain.core.ids import NONE, object_name
+from rain.core.ids import NONE, object_name, task_name
+from rain.server.machine.stages import FAILED, FINISHED
 from rain.server.machine.tables import FORGOTTEN, KEPT, STASHED
 from rain.worker.machine.state import Stage
 from tests.sim.worker import ModelWorker
@@ -30,6 +31,26 @@ def at_rest(world: World) -> None:
             if not objects.flags[key[1]] & KEPT:
                 raise InvariantViolation(f"{worker.name} holds {object_name(*key)}, which nobody needs")
     _stash_rests(world)
+    _words_are_of_their_attempts(world)
+
+
+def _words_are_of_their_attempts(world: World) -> None:
+    """What is shown of an attempt is what it said, and nothing is kept for ends that have come."""
+    for number, session in world.server.machine.state.sessions.items():
+        tasks, attached = session.tasks, session.attached
+        for task, note in attached.notes.items():
+            said = f"attempt {tasks.attempt[task]}"
+            words = (note.stdout, "" if note.progress is None else note.progress.text)
+            if tasks.stage[task] == FINISHED and not {*words} <= {"", said}:
+                raise InvariantViolation(f"{task_name(number, task)}, {said}, is shown with {words}")
+        for task in attached.progress:
+            if tasks.stage[task] in (FINISHED, FAILED):
+                raise InvariantViolation(f"{task_name(number, task)} has ended, but its progress is kept apart")
+        for task, past in attached.past.items():
+            for each in past:
+                if each.note is not None and each.note.stdout not in ("", "oh", f"attempt {each.attempt}"):
+                    name = task_name(number, task)
+                    raise InvariantViolation(f"{name}: attempt {each.attempt} is shown with {each.note.stdout!r}")
 
 
 def closed(world: World) -> None:

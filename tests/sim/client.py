@@ -20,14 +20,9 @@ from rain.protocol.client import (
     Locate,
     Located,
     OpenSession,
-    QueryObjects,
-    QueryServer,
-    QueryTasks,
     RequestFailed,
-    ServerInfo,
     SessionOpened,
     Submit,
-    TaskNews,
     ToClient,
     Unkeep,
     Unwait,
@@ -36,6 +31,7 @@ from rain.protocol.client import (
     WaitDone,
 )
 from rain.protocol.columns import pack, unpack
+from rain.protocol.queries import QueryObjects, QueryServer, QueryTasks, ServerInfo, TaskNews
 from rain.server.machine.events import ClientJoined, ClientLeft, ClientSaid
 from tests.sim.timeline import Link
 from tests.sim.workload import Blob, Graph, PlannedSubmit
@@ -221,6 +217,12 @@ class ModelSession:
         some = self._world.random.random() < 0.5
         answer = yield lambda request: Wait(request, self._number, pack("I", chosen), some=some)
         self._check_answer(answer, WaitDone)
+        if isinstance(answer, WaitDone) and answer.located is not None:
+            along = unpack("I", answer.objects, "objects")
+            if not set(along) <= {obj for task in chosen for obj in self._graph.tasks[task].outputs}:
+                raise InvariantViolation(f"{session_name(self._number)}: results of other tasks came along")
+            if self._get(list(along), answer.located):
+                raise InvariantViolation(f"{session_name(self._number)}: results came along without their bytes")
 
     def _give_up_waiting(self) -> Story[None]:
         """A wait that is taken back: no answer follows, unless it was under way."""

@@ -21,6 +21,7 @@ class Faults:
     flaky_tasks: bool = False
     hanging_tasks: bool = False
     failing_fetches: float = 0.0
+    full_disks: float = 0.0
     client_leaves: bool = False
     early_closes: bool = False
     cancels: bool = False
@@ -60,4 +61,5 @@ def choose(random: Random) -> Faults:
         repeated_news=random.choice((0.05, 0.5)) if on() else 0.0,
         slow_links=on(0.3),
         over_after_s=random.choice((3.0, 20.0, 40.0)),
+        full_disks=random.choice((0.02, 0.1)) if on(0.2) else 0.0,
     )

@@ -13,7 +13,7 @@ from rain.core.ids import object_name
 from rain.core.liveness import Tick
 from rain.protocol.client import ClientAlive, ServerAlive, Submit, Upload
 from rain.protocol.columns import column, unpack
-from rain.protocol.worker import Done, Failed, FromWorker, ServerPing, Unavailable, WorkerPong
+from rain.protocol.worker import Done, Failed, FromWorker, Retracted, ServerPing, Unavailable, WorkerPong
 from rain.server.machine import invariants
 from rain.server.machine.effects import (
     CloseStash,
@@ -24,7 +24,9 @@ from rain.server.machine.effects import (
     ForgetTasks,
     SendCompute,
     SendLocated,
+    SendWaitDone,
     StashResults,
+    StashStretch,
     TellClient,
     TellWorker,
     Terminate,
@@ -51,7 +53,7 @@ class ModelServer:
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
-        self.machine = ServerMachine(seed, version="sim")
+        self.machine = ServerMachine(seed, version="sim", min_stretch=2 + 14 * (seed % 2))
         self.stash: dict[tuple[int, int], Blob] = {}
         self.args: dict[tuple[int, int], bytes] = {}
         self._inbox: list[Event] = []
@@ -79,7 +81,8 @@ class ModelServer:
             return
         self.happens(WorkerSaid(worker.number, message))
         world = self.world
-        if isinstance(message, Done | Failed | Unavailable) and world.random.random() < world.faults.repeated_news:
+        is_news = isinstance(message, Done | Failed | Unavailable | Retracted)
+        if is_news and world.random.random() < world.faults.repeated_news:
             world.timeline.after(
                 world.random.uniform(0.0, 2.0), lambda: self._say_again(WorkerSaid(worker.number, message))
             )
@@ -152,16 +155,10 @@ class ModelServer:
                 self.world.tell_client(effect.client, effect.message)
             case SendLocated():
                 self._send_located(effect)
-            case StashResults():
-                for obj, start, size in zip(effect.objects, effect.start, effect.size, strict=True):
-                    self.stash[(effect.session, obj)] = Blob.of(effect.data[start : start + size])
-            case DropStashed():
-                for obj in effect.objects:
-                    if self.stash.pop((effect.session, obj), None) is None:
-                        raise InvariantViolation(f"the stash has no {object_name(effect.session, obj)} to drop")
-            case ForgetTasks():
-                for task in effect.tasks:
-                    del self.args[(effect.session, task)]
+            case SendWaitDone():
+                self._send_wait_done(effect)
+            case StashResults() | StashStretch() | DropStashed() | ForgetTasks():
+                self._change_stash(effect)
             case CloseStash():
                 self._close(self.stash, effect.session)
                 self._close(self.args, effect.session)
@@ -172,6 +169,25 @@ class ModelServer:
             case DropClient() | Terminate():
                 if not self.world.closing:
                     raise InvariantViolation(f"nobody gave a reason for {effect}")
+
+    def _change_stash(self, effect: StashResults | StashStretch | DropStashed | ForgetTasks) -> None:
+        match effect:
+            case StashResults():
+                for obj, start, size in zip(effect.objects, effect.start, effect.size, strict=True):
+                    self.stash[(effect.session, obj)] = Blob.of(effect.data[start : start + size])
+            case StashStretch():
+                stop = effect.first + len(effect.size)
+                for obj, start, size in zip(
+                    range(effect.first, stop), accumulate(effect.size, initial=0), effect.size, strict=False
+                ):
+                    self.stash[(effect.session, obj)] = Blob.of(effect.data[start : start + size])
+            case DropStashed():
+                for obj in effect.objects:
+                    if self.stash.pop((effect.session, obj), None) is None:
+                        raise InvariantViolation(f"the stash has no {object_name(effect.session, obj)} to drop")
+            case ForgetTasks():
+                for task in effect.tasks:
+                    del self.args[(effect.session, task)]
 
     def _send_compute(self, effect: SendCompute) -> None:
         compute = effect.compute
@@ -189,6 +205,13 @@ class ModelServer:
         located = effect.located
         data = self._inlined(effect.session, effect.objects, located.size, located.inline)
         self.world.tell_client(effect.client, msgspec.structs.replace(located, data=data))
+
+    def _send_wait_done(self, effect: SendWaitDone) -> None:
+        done, located = effect.done, effect.done.located
+        assert located is not None
+        data = self._inlined(effect.session, done.objects, located.size, located.inline)
+        complete = msgspec.structs.replace(done, located=msgspec.structs.replace(located, data=data))
+        self.world.tell_client(effect.client, complete)
 
     def _inlined(self, session: int, objects: memoryview, sizes: memoryview, inline: memoryview) -> memoryview:
         data = bytearray()

@@ -15,6 +15,7 @@ _TYPECODES = {
     "inline": "B",
     "source_inline": "B",
     "constant_inline": "B",
+    "states": "B",
     "constant_type": "H",
 }
 _BYTES = {"data", "args", "source_data", "constant_data"}

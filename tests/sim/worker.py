@@ -23,7 +23,7 @@ from rain.worker.machine.effects import (
     Fetch,
     KillExecutor,
     LearnPeers,
-    QueuedTask,
+    QueuedRun,
     ReportDone,
     RunBatch,
     StartExecutor,
@@ -111,7 +111,7 @@ class ModelWorker:
         self.down.cut()
         self.world.timeline.after(self.world.random.uniform(0.0, 3.0), self.end)
 
-    def wants(self, session: int, task: QueuedTask, executor: int) -> bool:
+    def wants(self, session: int, task: QueuedRun, executor: int) -> bool:
         """Whether the machine still expects this attempt of this executor."""
         known = self.machine.state.sessions.get(session)
         current = None if known is None else known.tasks.get(task.task)
@@ -151,8 +151,10 @@ class ModelWorker:
         elif isinstance(event, ExecutorReported):
             results = self.executors[event.executor].results
             planned = self.world.graphs[event.session].tasks
-            for done in event.done:
-                for obj in planned[done.task].outputs:
+            tasks = [done.task for done in event.done]
+            tasks += [task for done in event.ranges for task in range(done.task, done.task + done.count)]
+            for task in tasks:
+                for obj in planned[task].outputs:
                     blob = results.pop((event.session, obj), None)
                     if blob is not None:
                         self.store[(event.session, obj)] = blob
@@ -170,12 +172,18 @@ class ModelWorker:
     # ------------------------------------------------------------ what the machine orders
 
     def _carry_out(self, effects: list[Effect]) -> None:
+        being_made: set[tuple[int, int]] = set()
         for effect in effects:
             self.world.log(self.name, effect)
             match effect:
                 case RunBatch():
                     self._check_inputs(effect)
                     self.executors[effect.executor].give(effect)
+                    being_made |= {
+                        (effect.session, run.first_output + output)
+                        for run in effect.runs
+                        for output in range(run.count * run.n_outputs)
+                    }
                 case ReportDone():
                     self._report(effect)
                 case Fetch():
@@ -185,6 +193,9 @@ class ModelWorker:
                     self.up.send(effect.message)
                 case Discard():
                     for obj in effect.objects:
+                        if (effect.session, obj) in being_made:
+                            name = object_name(effect.session, obj)
+                            raise InvariantViolation(f"{self.name}: {name} may be made already when its old copy goes")
                         self.store.pop((effect.session, obj), None)
                 case StartExecutor():
                     if effect.executor in self.executors:
@@ -203,8 +214,8 @@ class ModelWorker:
 
     def _check_inputs(self, batch: RunBatch) -> None:
         graph = self.world.graphs[batch.session]
-        for task in batch.tasks:
-            for obj in task.inputs:
+        for run in batch.runs:
+            for obj in run.inputs:
                 if self.store.get((batch.session, obj)) != graph.blobs[obj]:
                     name = object_name(batch.session, obj)
                     raise InvariantViolation(f"{self.name}: {name} is missing or wrong when its reader is to run")
@@ -268,6 +279,8 @@ class ModelWorker:
         objects = array("I", [obj])
         if blob is None:
             self.local(InputsUnavailable(fetch.session, fetch.holder, objects))
+        elif self.world.disk_is_full():
+            self.local(InputsUnavailable(fetch.session, fetch.holder, objects, "the disk is full"))
         else:
             self.store[(fetch.session, obj)] = blob
             self.local(InputsArrived(fetch.session, objects, array("Q", [blob.size])))

@@ -85,7 +85,10 @@ class Graph:
         self.blobs: dict[int, Blob] = {}
         self._short = random.random() < 0.5
         for _ in range(random.choice((1, 1, 2, 3))):
-            self._add_submit()
+            if random.random() < 0.12:
+                self._add_array_submit()
+            else:
+                self._add_submit()
 
     def failed_tasks(self) -> set[int]:
         """Tasks that always raise and can be reached."""
@@ -151,6 +154,8 @@ class Graph:
             self.constants[obj] = self.blobs[obj] = blob
             submit.constants.append(obj)
             usable.append(obj)
+        if random.random() < 0.3:
+            self._add_arrays(submit)
         shape = random.choice(("flat", "chains", "tree", "layers", "diamonds", "random"))
         for index in range(random.choice((3, 10, 20, 40))):
             self._add_task(submit, self._choose_inputs(shape, index, submit, usable))
@@ -158,6 +163,48 @@ class Graph:
         share = random.choice((0.1, 0.5, 1.0))
         new = range(n_objects, len(self.blobs))
         submit.kept = [obj for obj in new if random.random() < share]
+
+    def _add_arrays(self, submit: PlannedSubmit) -> None:
+        """Neighbours that are alike and read nothing, as an array of tasks makes them; a few of them behave oddly."""
+        random = self._random
+        for _ in range(random.randint(1, 4)):
+            alike = random.choice((1, 1, 2, 0)), random.choice((1.0, 1.0, 2.0, 0.5))
+            sizes = random.choice(((SIZES[0],), (SIZES[0],), SIZES))
+            for _ in range(random.choice((1, 2, 7, 30, 100))):
+                self._add_task(submit, (), alike, sizes)
+
+    def _add_array_submit(self) -> None:
+        """Long stretches of tasks that are alike, mostly; some end otherwise, and a few read what the others made."""
+        random = self._random
+        submit = PlannedSubmit(len(self.tasks), len(self.blobs))
+        self.submits.append(submit)
+        kept_share = random.choice((0.0, 0.0, 0.9, 1.0, 1.0))
+        odd_share = random.choice((0.0, 0.0, 0.02))
+        size = random.choice((8, 8, 5_000))
+        for _ in range(random.choice((40, 80))):
+            if random.random() < odd_share:
+                self._add_task(submit, ())
+            else:
+                self._add_alike(submit, size)
+        made = [obj for task in submit.tasks for obj in task.outputs]
+        for _ in range(random.choice((0, 0, 2))):
+            self._add_task(submit, tuple(random.sample(made, 2)))
+        new = range(submit.first_object, len(self.blobs))
+        submit.n_objects = len(new)
+        submit.kept = [obj for obj in new if random.random() < kept_share]
+
+    def _add_alike(self, submit: PlannedSubmit, size: int) -> None:
+        number = len(self.tasks)
+        task = PlannedTask(
+            number=number,
+            spec=self._by_shape[(1, 1.0, False)],
+            inputs=(),
+            first_output=len(self.blobs),
+            sizes=(size,),
+            args=b"a%d" % number,
+            duration_s=1e-5,
+        )
+        self._add(submit, task, ())
 
     def _choose_inputs(self, shape: str, index: int, submit: PlannedSubmit, usable: list[int]) -> tuple[int, ...]:
         random = self._random
@@ -177,23 +224,31 @@ class Graph:
             return tuple(random.sample(layer, min(len(layer), 3))) if first >= 0 else ()
         return tuple(random.choices(made + usable, k=random.randint(0, 4)))
 
-    def _add_task(self, submit: PlannedSubmit, inputs: tuple[int, ...]) -> None:
+    def _add_task(
+        self,
+        submit: PlannedSubmit,
+        inputs: tuple[int, ...],
+        alike: tuple[int, float] | None = None,
+        possible_sizes: Sequence[int] = SIZES,
+    ) -> None:
+        """`alike`: the number of outputs and the cpus, where they are not to be chosen."""
         random, faults = self._random, self._faults
         number = len(self.tasks)
-        n_outputs = random.choice((1, 1, 1, 1, 2, 0))
-        cpus = random.choice((1.0, 1.0, 1.0, 2.0, 0.5))
+        n_outputs, cpus = alike or (random.choice((1, 1, 1, 1, 2, 0)), random.choice((1.0, 1.0, 1.0, 2.0, 0.5)))
         limited = False
-        raises = faults.raising_tasks and random.random() < 0.04
+        # Of an array a tenth as many.
+        oddity = 1.0 if alike is None else 0.1
+        raises = faults.raising_tasks and random.random() < 0.04 * oddity
         raises_below = MANY_RETRIES if raises else 0
         hangs_below = 0
-        if not raises and faults.flaky_tasks and random.random() < 0.1:
+        if not raises and faults.flaky_tasks and random.random() < 0.1 * oddity:
             raises_below = random.randint(1, 2)
-        elif not raises and faults.hanging_tasks and random.random() < 0.05:
+        elif not raises and faults.hanging_tasks and random.random() < 0.05 * oddity:
             hangs_below, limited = 1, True
         if raises:
             n_outputs = 1
         passes = n_outputs == 1 and inputs and random.random() < 0.1
-        sizes = tuple(random.choice(SIZES) for _ in range(n_outputs))
+        sizes = tuple(random.choice(possible_sizes) for _ in range(n_outputs))
         if passes:
             sizes = (self.blobs[inputs[0]].size,)
         task = PlannedTask(
@@ -203,11 +258,14 @@ class Graph:
             first_output=len(self.blobs),
             sizes=sizes,
             args=b"" if random.random() < 0.3 else b"a%d" % number,
-            duration_s=random.choice((1e-5, 1e-4)) if self._short else random.choice((1e-4, 0.01, 0.3, 2.0)),
+            duration_s=random.choice((1e-5, 1e-4) if self._short or alike else (1e-4, 0.01, 0.3, 2.0)),
             raises_below=raises_below,
             hangs_below=hangs_below,
             passes_input=0 if passes else None,
         )
+        self._add(submit, task, inputs)
+
+    def _add(self, submit: PlannedSubmit, task: PlannedTask, inputs: Sequence[int]) -> None:
         submit.tasks.append(task)
         self.tasks.append(task)
         for obj, blob in zip(task.outputs, self.run(task, task.args, [self.blobs[obj] for obj in inputs]), strict=True):

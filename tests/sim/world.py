@@ -94,6 +94,10 @@ class World:
         """Whether this fetch from a living worker fails."""
         return not self.healed and self.random.random() < self.faults.failing_fetches
 
+    def disk_is_full(self) -> bool:
+        """Whether what arrived at a worker cannot be written there."""
+        return self.faults.full_disks > 0 and not self.healed and self.random.random() < self.faults.full_disks
+
     # ------------------------------------------------------------ faults
 
     def worker_joins(self, cpus: int | None = None) -> None:

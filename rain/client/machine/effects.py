@@ -5,23 +5,32 @@ from __future__ import annotations
 import msgspec
 
 from rain.core.failure import Failure
+from rain.protocol.attaching import GraphRead, TasksFound
 from rain.protocol.client import (
     Ack,
     FromClient,
     Located,
-    ObjectNews,
-    ServerInfo,
     SessionAttached,
     SessionFailed,
     SessionOpened,
-    TaskNews,
-    TasksFound,
     WaitDone,
-    Why,
 )
+from rain.protocol.columns import EMPTY, Column
+from rain.protocol.queries import ObjectNews, ServerInfo, TaskNews, Why
+from rain.protocol.shown import TaskInfo
 
 Reply = (
-    WaitDone | Located | SessionOpened | SessionAttached | TasksFound | Ack | TaskNews | ObjectNews | ServerInfo | Why
+    WaitDone
+    | Located
+    | SessionOpened
+    | SessionAttached
+    | GraphRead
+    | TasksFound
+    | Ack
+    | TaskNews
+    | ObjectNews
+    | ServerInfo
+    | Why
 )
 
 
@@ -34,8 +43,12 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     worker: int = 0
     failure: Failure | None = None
+    #: What `task.info` shows of it, without the failure.
+    info: TaskInfo | None = None
     #: The whole session has failed, not only this request.
     session_failed: bool = False
+    #: Then u8 per task of it: index into `TASK_STATE_NAMES`.
+    states: Column = EMPTY
     #: The server is gone.
     server_gone: bool = False
 
@@ -48,6 +61,8 @@ def trouble_of(message: SessionFailed) -> Trouble:
         attempt=message.attempt,
         worker=message.worker,
         failure=message.failure,
+        info=message.info,
+        states=message.states,
         session_failed=True,
     )
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import msgspec
 
+from rain.protocol.attaching import FindTasks, ReadGraph
 from rain.protocol.client import (
     AttachSession,
     CancelTasks,
     CloseSession,
     DrainWorker,
-    FindTasks,
+    Leave,
     Locate,
     OpenSession,
-    QueryObjects,
-    QueryServer,
-    QueryTasks,
-    QueryWhy,
     Shutdown,
     ToClient,
     Wait,
 )
+from rain.protocol.queries import QueryObjects, QueryServer, QueryTasks, QueryWhy
 
 Request = (
     Wait
@@ -35,6 +33,8 @@ Request = (
     | QueryWhy
     | DrainWorker
     | Shutdown
+    | ReadGraph
+    | Leave
 )
 
 

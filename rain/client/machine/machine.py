@@ -26,14 +26,14 @@ from rain.client.machine.events import (
     SubmitBegan,
 )
 from rain.client.machine.window import SubmitWindow
+from rain.core.ids import session_name
+from rain.protocol.attaching import FindTasks, ReadGraph
 from rain.protocol.client import (
     CancelTasks,
     CloseSession,
-    FindTasks,
+    Leave,
     Locate,
     Progress,
-    QueryObjects,
-    QueryTasks,
     RequestFailed,
     ServerAlive,
     SessionAttached,
@@ -44,11 +44,9 @@ from rain.protocol.client import (
     Unwait,
     Wait,
 )
+from rain.protocol.queries import QueryObjects, QueryTasks
 
-#: Of a task in the column of specs.
-SPEC_BYTES = 4
-
-_CLOSED = Trouble(reason="the session was closed", session_failed=True)
+_LEFT = Trouble(reason="the client was closed: make a new one with `Client(…)`", server_gone=True)
 
 
 class _SessionState:
@@ -85,7 +83,7 @@ class ClientMachine:
                 case SubmitBegan():
                     self._submit_began(event, effects)
                 case ServerWentAway():
-                    self._went_away(event.reason, effects)
+                    self._went_away(Trouble(reason=event.reason, server_gone=True), effects)
                 case _:
                     assert_never(event)
         return effects
@@ -97,6 +95,8 @@ class ClientMachine:
         if trouble is not None:
             effects.append(Resolve(message.request, trouble))
             return
+        if isinstance(message, Leave):
+            self._went_away(_LEFT, effects)
         self._requests[message.request] = message
         effects.append(SendToServer(message))
         if isinstance(message, CloseSession):
@@ -118,21 +118,19 @@ class ClientMachine:
             return
         state = self._sessions.get(event.session)
         if state is None:
-            effects.append(Resolve(event.request, _CLOSED))
+            effects.append(Resolve(event.request, _closed(event.session)))
             return
         state.waiting_submits.append(event)
         self._open_window(state, effects)
 
-    def _went_away(self, reason: str, effects: list[ClientEffect]) -> None:
-        if self._gone is not None:
-            return
-        self._gone = Trouble(reason=reason, server_gone=True)
+    def _went_away(self, trouble: Trouble, effects: list[ClientEffect]) -> None:
+        gone = self._gone = self._gone or trouble
         waiting = list(self._requests)
         for state in self._sessions.values():
             waiting += [submit.request for submit in state.waiting_submits]
         self._requests.clear()
         self._sessions.clear()
-        effects.extend(Resolve(request, self._gone) for request in waiting)
+        effects.extend(Resolve(request, gone) for request in waiting)
 
     def _heard(self, message: ToClient, effects: list[ClientEffect]) -> None:
         match message:
@@ -152,6 +150,7 @@ class ClientMachine:
                     attempt=message.attempt,
                     worker=message.worker,
                     failure=message.failure,
+                    info=message.info,
                 )
                 self._answer(message.request, trouble, effects)
             case ServerAlive():
@@ -160,9 +159,11 @@ class ClientMachine:
                 self._sessions[message.session] = _SessionState()
                 self._answer(message.request, message, effects)
             case SessionAttached():
-                state = self._sessions[message.session] = _SessionState()
-                state.window.attached(len(message.spec) // SPEC_BYTES, message.done)
-                state.failed = None if message.failed is None else trouble_of(message.failed)
+                # It may be a session of this client's own.
+                if message.session not in self._sessions:
+                    state = self._sessions[message.session] = _SessionState()
+                    state.window.attached(message.n_tasks, message.done)
+                    state.failed = None if message.failed is None else trouble_of(message.failed)
                 self._answer(message.request, message, effects)
             case _:
                 self._answer(message.request, message, effects)
@@ -181,7 +182,12 @@ class ClientMachine:
         self._end_requests(message.session, (Wait,), trouble, effects)
 
     def _end_session(self, session: int, effects: list[ClientEffect]) -> None:
-        self._end_requests(session, (Wait, Locate, QueryTasks, QueryObjects, FindTasks, CancelTasks), _CLOSED, effects)
+        self._end_requests(
+            session,
+            (Wait, Locate, QueryTasks, QueryObjects, ReadGraph, FindTasks, CancelTasks),
+            _closed(session),
+            effects,
+        )
         self._sessions.pop(session, None)
 
     def _end_requests(
@@ -210,3 +216,9 @@ class ClientMachine:
     def _failure(self, session: int) -> Trouble | None:
         state = self._sessions.get(session)
         return state.failed if state is not None else None
+
+
+def _closed(session: int) -> Trouble:
+    """What those hear who wait for something of a session that is closed meanwhile."""
+    text = f"session {session_name(session)} was closed: open another one with `client.new_session()`"
+    return Trouble(reason=text, session_failed=True)

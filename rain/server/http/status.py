@@ -8,7 +8,7 @@ import msgspec
 
 from rain.core.ids import session_name, task_name, worker_name
 from rain.core.resources import UNIT
-from rain.protocol.client import ServerInfo
+from rain.protocol.queries import ServerInfo
 from rain.protocol.shown import Impossible, SessionInfo, WorkerInfo
 
 
@@ -42,6 +42,17 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     objects: int
     #: Which of its ready tasks no present worker can run, and why; empty while there are none.
     impossible: str
+    #: Some of its running tasks that said how far they are.
+    progress: list[ProgressStatus]
+
+
+class ProgressStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running task said last of its progress."""
+
+    task: str
+    #: From 0 to 1.
+    fraction: float
+    text: str
 
 
 class ImpossibleStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +140,10 @@ def _session(info: SessionInfo) -> SessionStatus:
         tasks=info.tasks,
         objects=info.n_objects,
         impossible=info.impossible,
+        progress=[
+            ProgressStatus(task=task_name(info.session, task), fraction=said.fraction, text=said.text)
+            for task, said in info.progress
+        ],
     )
 
 

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rain.core.errors import ProtocolViolation
-from rain.core.note import TaskNote, note_bytes
+from rain.core.note import TaskNote, TaskProgress, note_bytes, progress_bytes
 from rain.server.machine.stages import FINISHED
 from rain.server.machine.tables import NOTE_LEFT_OUT
 
 if TYPE_CHECKING:
     from array import array
 
+    from rain.protocol.shown import AttemptInfo
     from rain.protocol.worker import Done
     from rain.server.machine.state import ServerSession
 
@@ -30,6 +33,7 @@ MAX_USERS_BYTES = 64 << 20
 MAX_NEWS_CHARACTERS = 8 << 20
 
 _LEFT_OUT = f"(left out: the tasks of this session have said more than {MAX_NOTES_BYTES >> 20} MiB)"
+LEFT_OUT = TaskNote(debug=_LEFT_OUT, stdout=_LEFT_OUT, stderr=_LEFT_OUT)
 _TOO_MANY = "(left out of an answer about many tasks: update fewer of them at once)"
 
 
@@ -37,10 +41,14 @@ _TOO_MANY = "(left out of an answer about many tasks: update fewer of them at on
 class Attachments:
     """Sparse columns: what is not here has nothing."""
 
+    #: Of the present attempts.
     notes: dict[int, TaskNote] = field(default_factory=dict)
+    #: Of tasks that were tried before, see `attempts`; and by task, the attempt that runs and what it said last.
+    past: dict[int, list[AttemptInfo]] = field(default_factory=dict)
+    progress: dict[int, tuple[int, TaskProgress]] = field(default_factory=dict)
     #: JSON of `info.user`, by object.
     object_infos: dict[int, bytes] = field(default_factory=dict)
-    #: Of the two above, about.
+    #: Of all above, about.
     notes_bytes: int = 0
     #: JSON of `spec.user`, by task and by object.
     task_specs: dict[int, bytes] = field(default_factory=dict)
@@ -72,25 +80,46 @@ class Attachments:
 
 
 def keep_note(session: ServerSession, task: int, note: TaskNote | None) -> None:
-    """The note of the task's last attempt takes the place of an earlier one's."""
-    attached, flags = session.attached, session.tasks.flags
-    old = attached.notes.pop(task, None)
-    if old is not None:
-        attached.notes_bytes -= note_bytes(old)
-    flags[task] &= ~NOTE_LEFT_OUT
+    """What the attempt that ended leaves; what it said of its progress before its end is part of it."""
+    attached = session.attached
+    attempt, said = attached.progress.get(task, (None, None))
+    if attempt == session.tasks.attempt[task] and (note is None or note.progress is None):
+        note = replace(note or TaskNote(), progress=said)
+    drop_progress(session, task)
+    drop_note(session, task)
     if note is None:
         return
-    if attached.notes_bytes + note_bytes(note) > MAX_NOTES_BYTES:
-        flags[task] |= NOTE_LEFT_OUT
+    if not has_room(session, note_bytes(note)):
+        session.tasks.flags[task] |= NOTE_LEFT_OUT
         return
     attached.notes[task] = note
     attached.notes_bytes += note_bytes(note)
 
 
+def drop_note(session: ServerSession, task: int) -> None:
+    """Forgets the note of an attempt."""
+    old = session.attached.notes.pop(task, None)
+    if old is not None:
+        session.attached.notes_bytes -= note_bytes(old)
+    session.tasks.flags[task] &= ~NOTE_LEFT_OUT
+
+
+def drop_progress(session: ServerSession, task: int) -> None:
+    """Forgets what an attempt said before its end."""
+    old = session.attached.progress.pop(task, None)
+    if old is not None:
+        session.attached.notes_bytes -= progress_bytes(old[1])
+
+
+def has_room(session: ServerSession, n_bytes: int) -> bool:
+    """Whether the tasks of the session may say so much more."""
+    return session.attached.notes_bytes + n_bytes <= MAX_NOTES_BYTES
+
+
 def note_of(session: ServerSession, task: int) -> TaskNote | None:
     """What the task's last attempt said; a text in its place where that was left out."""
     if session.tasks.flags[task] & NOTE_LEFT_OUT:
-        return TaskNote(debug=_LEFT_OUT, stdout=_LEFT_OUT, stderr=_LEFT_OUT)
+        return LEFT_OUT
     return session.attached.notes.get(task)
 
 
@@ -126,10 +155,11 @@ def take_attached(session: ServerSession, worker: int, task: array[int], attempt
         return by_it and tasks.stage[number] == FINISHED
 
     attached = session.attached
-    if attached.notes:
-        # Those of attempts before.
-        for row in [row for row, number in enumerate(task) if number in attached.notes]:
-            if is_accepted(row):
+    if attached.notes or attached.progress:
+        # Those of attempts before, and what these said before their ends.
+        noted = {row for row, _ in message.notes}
+        for row in [row for row, number in enumerate(task) if number in attached.notes or number in attached.progress]:
+            if row not in noted and is_accepted(row):
                 keep_note(session, task[row], None)
     for row, note in message.notes:
         if is_accepted(row):

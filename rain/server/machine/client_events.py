@@ -5,16 +5,15 @@ from __future__ import annotations
 from array import array
 
 from rain.core.ids import NONE, object_name, session_name, task_name
+from rain.core.marked import Marked
+from rain.protocol.attaching import FindTasks, ReadGraph
 from rain.protocol.client import (
     Ack,
     CancelTasks,
     CloseSession,
-    FindTasks,
+    Leave,
     Locate,
     OpenSession,
-    QueryObjects,
-    QueryServer,
-    QueryTasks,
     RequestFailed,
     SessionOpened,
     Shutdown,
@@ -25,17 +24,20 @@ from rain.protocol.client import (
     Wait,
 )
 from rain.protocol.columns import unpack
+from rain.protocol.queries import QueryObjects, QueryServer, QueryTasks, TaskNews
 from rain.protocol.worker import EndSession, Stop
-from rain.server.machine.attach import find_tasks, leave_behind
+from rain.server.machine.attach import find_tasks, leave_behind, read_graph
 from rain.server.machine.commit import commit
 from rain.server.machine.effects import CloseStash, Terminate
 from rain.server.machine.failures import fail_session
-from rain.server.machine.snapshot import object_news, server_info, task_news, task_states
+from rain.server.machine.incoming import session_gone
+from rain.server.machine.snapshot import object_news, server_info, task_news
 from rain.server.machine.stages import ASSIGNED
 from rain.server.machine.state import ConnectedClient, PendingLocate, PendingWait, ServerSession, ServerState
 from rain.server.machine.submit_checks import SubmitRefused, check_meaning
 from rain.server.machine.submit_parts import check_form
 from rain.server.machine.tables import KEPT
+from rain.server.machine.task_info import task_states
 from rain.server.machine.transitions import forget, is_forgettable, release, stop_with_readers, unassign
 from rain.server.machine.waiters import start_locate, start_wait
 
@@ -75,6 +77,7 @@ def end_session(state: ServerState, number: int) -> None:
     if session is None:
         return
     state.outbox.session_ended(number)
+    session_gone(state, number)
     client = state.clients.get(session.client)
     if client is not None:
         client.sessions.discard(number)
@@ -160,23 +163,17 @@ def wait(state: ServerState, client: ConnectedClient, message: Wait) -> None:
         text = f"{task_name(session.number, max(tasks))} was not submitted, there are {n_tasks} tasks."
         state.outbox.tell_client(client.number, RequestFailed(message.request, text))
         return
-    if message.some and tasks is None:
-        tasks = array("I", range(n_tasks))
-    some = _runs(tasks) if message.some and tasks is not None else None
-    start_wait(state, session, PendingWait(client.number, message.request, tasks, n_tasks, some))
-
-
-def _runs(tasks: array[int]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    first = stop = -1
-    for task in tasks:
-        if task == stop:
-            stop += 1
-            continue
-        if first >= 0:
-            runs.append((first, stop))
-        first, stop = task, task + 1
-    return [*runs, (first, stop)] if first >= 0 else runs
+    some = None
+    if message.after:
+        some = session.followed.pop(message.after, None)
+        if some is None:
+            text = f"There is no wait {message.after} that another one may follow."
+            state.outbox.tell_client(client.number, RequestFailed(message.request, text))
+            return
+    elif message.some:
+        some = Marked(range(n_tasks) if tasks is None else tasks)
+        tasks = some.numbers() if tasks is None else tasks
+    start_wait(state, session, PendingWait(client.number, message.request, tasks, n_tasks, some, message.stays))
 
 
 def unwait(state: ServerState, client: ConnectedClient, message: Unwait) -> None:
@@ -184,6 +181,7 @@ def unwait(state: ServerState, client: ConnectedClient, message: Unwait) -> None
     for number in client.sessions:
         session = state.sessions[number]
         session.waits = [wait for wait in session.waits if wait.request != message.request]
+        session.followed.pop(message.request, None)
         session.locates = [locate for locate in session.locates if locate.request != message.request]
 
 
@@ -207,7 +205,8 @@ def query_tasks(state: ServerState, client: ConnectedClient, message: QueryTasks
         state.outbox.tell_client(client.number, RequestFailed(message.request, text))
         return
     if message.states_only:
-        state.outbox.tell_client(client.number, task_states(session, message.request, tasks))
+        states = memoryview(task_states(session, None if message.all_tasks else tasks))
+        state.outbox.tell_client(client.number, TaskNews(message.request, states=states))
     else:
         state.outbox.tell_client(client.number, task_news(state, session, message.request, tasks))
 
@@ -222,10 +221,17 @@ def query_objects(state: ServerState, client: ConnectedClient, message: QueryObj
 
 
 def find_named(state: ServerState, client: ConnectedClient, message: FindTasks) -> None:
-    """Answers which tasks have a name."""
+    """Answers which tasks have a name, or what tasks of these numbers read."""
     session = _session_or_answer(state, client, message.session, message.request)
     if session is not None:
         find_tasks(state, client, session, message)
+
+
+def read_rows(state: ServerState, client: ConnectedClient, message: ReadGraph) -> None:
+    """Answers with rows of a session that the client attached."""
+    session = _session_or_answer(state, client, message.session, message.request)
+    if session is not None:
+        read_graph(state, client, session, message)
 
 
 def cancel_tasks(state: ServerState, client: ConnectedClient, message: CancelTasks) -> None:
@@ -248,12 +254,23 @@ def query_server(state: ServerState, client: ConnectedClient, message: QueryServ
 def shutdown(state: ServerState, client: ConnectedClient, message: Shutdown) -> None:
     """Ends all workers and the server."""
     state.outbox.tell_client(client.number, Ack(message.request))
+    end_cluster(state)
+
+
+def end_cluster(state: ServerState) -> None:
+    """Ends all workers and the server; repeatable."""
     if state.stopping:
         return
     state.stopping = True
     for worker in state.workers:
         state.outbox.tell_worker(worker, Stop())
     state.outbox.say_last(Terminate())
+
+
+def leave(state: ServerState, client: ConnectedClient, message: Leave) -> None:
+    """The client goes by itself: whoever comes after its answer finds everything settled."""
+    client_lost(state, client.number)
+    state.outbox.tell_client(client.number, Ack(message.request))
 
 
 def client_lost(state: ServerState, number: int) -> None:
@@ -264,6 +281,7 @@ def client_lost(state: ServerState, number: int) -> None:
     for session_number in sorted(client.sessions):
         session = state.sessions[session_number]
         session.waits.clear()
+        session.followed.clear()
         session.locates.clear()
         leave_behind(state, session)
         session.orphaned_s = state.now

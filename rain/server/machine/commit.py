@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 
-from rain.server.machine.finish import type_number
+from rain.server.machine.levels import bucket_of, set_levels
+from rain.server.machine.report import type_number
 from rain.server.machine.stages import FINISHED, READY
 from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.submit_parts import Part
@@ -27,6 +28,7 @@ def commit(state: ServerState, session: ServerSession, parts: list[Part]) -> Non
         session.attached.add_specs(part.task_users, part.object_users)
         if part.inputs:
             _link_inputs(session, part, doomed)
+            set_levels(session, part.first_task, part.first_task + part.n_tasks)
         _make_ready(session, part)
     for task, culprit in doomed.items():
         stop_with_readers(state, session, [task], culprit)
@@ -46,6 +48,7 @@ def _add_specs(state: ServerState, session: ServerSession, part: Part) -> None:
         session.spec_outputs.append(len(spec.outputs))
         session.spec_reports.append(0)
         session.spec_mean_us.append(0.0)
+        session.levels.own_us.append(session.levels.unknown_us)
 
 
 def _set_producers(session: ServerSession, part: Part) -> None:
@@ -128,5 +131,7 @@ def _make_ready(session: ServerSession, part: Part) -> None:
         if not same:
             end = next((row for row in range(start, part.n_tasks) if part.spec[row] != spec), end)
         queue = session.ready.queue(session.spec_class[spec], session.specs[spec].priority)
-        queue.push_run(first + start, first + end)
+        level_us = session.levels.own_us[spec]
+        tasks.level[first + start : first + end] = array("f", (level_us,)) * (end - start)
+        queue.push_run(first + start, first + end, bucket_of(level_us))
         start = end

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from array import array
 
-from rain.core.ids import NONE, SERVER
+from rain.core.ids import SERVER
 from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES
 from rain.protocol.columns import EMPTY, column
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute, NumberedSpec
 from rain.server.machine.effects import SendCompute
+from rain.server.machine.incoming import expect
 from rain.server.machine.state import ServerSession, ServerState, Worker
+from rain.server.machine.stretches import is_stretch
 from rain.server.machine.tables import AVAILABLE, STASHED
 from rain.server.machine.transitions import add_holder
 from rain.server.machine.waiters import content_type_of
+
+#: Lists of fewer objects are asked for in the order of their numbers.
+MIN_TO_TURN = 8
 
 
 class _Sources:
@@ -33,7 +38,7 @@ def compose(state: ServerState, worker: Worker, session: ServerSession, tasks: a
     """Orders the message that gives these tasks, in this order, to the worker, and notes when that was."""
     table = session.tasks
     first, n = tasks[0], len(tasks)
-    if tasks[-1] - first + 1 == n and tasks == array("I", range(first, first + n)):
+    if is_stretch(tasks):
         spec, attempt = table.spec[first : first + n], table.attempt[first : first + n]
         first_output = table.first_output[first : first + n]
         table.assigned_s[first : first + n] = array("I", (int(state.now),)) * n
@@ -111,13 +116,19 @@ def _new_peers(state: ServerState, worker: Worker, holders: array[int]) -> tuple
     return tuple(state.workers[number].peer for number in new)
 
 
+def _in_turn(objects: list[int], worker: int) -> list[int]:
+    """The same objects, from another place on for each worker: many that need the same ask different holders first."""
+    place = worker * 7919 % len(objects) if len(objects) >= MIN_TO_TURN else 0
+    return objects[place:] + objects[:place]
+
+
 def _find_sources(
     state: ServerState, worker: Worker, session: ServerSession, inputs: array[int], sources: _Sources
 ) -> None:
     """Names every input that the worker has not got and does not make itself; once each."""
     objects = session.objects
     flags, holder, number = objects.flags, objects.holder, worker.number
-    for obj in sorted(set(inputs)):
+    for obj in _in_turn(sorted(set(inputs)), number):
         if holder[obj] == number or not flags[obj] & AVAILABLE or objects.is_held_by(obj, number):
             continue
         size = objects.size[obj]
@@ -130,16 +141,5 @@ def _find_sources(
             sources.inline.append(1)
             add_holder(state, session, obj, number)
         else:
-            sources.holders.append(_holder_for(state, session, obj, number))
+            sources.holders.append(expect(state, worker, session, obj))
             sources.inline.append(0)
-
-
-def _holder_for(state: ServerState, session: ServerSession, obj: int, worker: int) -> int:
-    """One of the holders, by a hash, so that many needers ask different ones."""
-    objects = session.objects
-    candidates = [SERVER] if objects.flags[obj] & STASHED else []
-    if obj in objects.replicas:
-        candidates += objects.holders_of(obj)
-    elif objects.holder[obj] != NONE:
-        candidates.append(objects.holder[obj])
-    return candidates[hash((state.seed, session.number, obj, worker)) % len(candidates)]

@@ -68,6 +68,7 @@ def _what_would_be_lost(state: ServerState, worker: Worker) -> str:
 
 def _stay(state: ServerState, worker: Worker, reason: str) -> None:
     drain, worker.drain = worker.drain, None
+    worker.has_news = True
     for client, request in drain.waiters if drain is not None else ():
         if client in state.clients:
             state.outbox.tell_client(client, RequestFailed(request, reason))

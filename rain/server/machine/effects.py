@@ -6,7 +6,7 @@ from array import array
 
 import msgspec
 
-from rain.protocol.client import Located, ToClient
+from rain.protocol.client import Located, ToClient, WaitDone
 from rain.protocol.columns import Column
 from rain.protocol.worker import Compute, FromServer
 
@@ -46,12 +46,29 @@ class SendLocated(msgspec.Struct, frozen=True):
     located: Located
 
 
+class SendWaitDone(msgspec.Struct, frozen=True):
+    """Send `done`, whose `located` is completed by the stash as in `SendLocated`."""
+
+    client: int
+    session: int
+    done: WaitDone
+
+
 class StashResults(msgspec.Struct, frozen=True):
     """Keep these small results: object `objects[i]` is `data[start[i]:start[i] + size[i]]`."""
 
     session: int
     objects: array[int]
     start: array[int]
+    size: array[int]
+    data: Column
+
+
+class StashStretch(msgspec.Struct, frozen=True):
+    """Keep these small results of neighbouring objects, from `first` on: their bytes stand in `data` one by one."""
+
+    session: int
+    first: int
     size: array[int]
     data: Column
 
@@ -99,7 +116,9 @@ Effect = (
     | TellClient
     | TellWorker
     | SendLocated
+    | SendWaitDone
     | StashResults
+    | StashStretch
     | DropStashed
     | ForgetTasks
     | CloseStash

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from rain.core.failure import Cause, Failure
-from rain.core.ids import NONE, task_name
+from rain.core.ids import NONE
 from rain.protocol.client import SessionFailed
+from rain.server.machine.refusals import note_refusal, refused_too_often
 from rain.server.machine.stages import FAILED, FINISHED
 from rain.server.machine.state import MAX_FULL_FAILURES, FailedTask, ServerSession, ServerState
+from rain.server.machine.task_info import failed_task_info, task_states
 from rain.server.machine.transitions import (
     cancel_followers,
     end_for_good,
@@ -18,15 +20,12 @@ from rain.server.machine.transitions import (
     unassign,
 )
 
-#: So often an attempt may end for want of an input that somebody should have had, before the task fails.
-MAX_INPUT_FAILURES = 5
-
 
 def attempt_failed(state: ServerState, session: ServerSession, task: int, worker: int, failure: Failure) -> None:
     """An ASSIGNED task's attempt failed: it is tried again where that makes sense, else the task fails."""
     spec = session.specs[session.tasks.spec[task]]
     if failure.cause is Cause.INPUT:
-        again = count_input_failure(session, task)
+        again = note_refusal(session, task, worker, worker)
     else:
         failures = session.failed_attempts[task] = session.failed_attempts.get(task, 0) + 1
         again = failures <= spec.retries and failure.cause is not Cause.CANCELLED
@@ -39,20 +38,19 @@ def attempt_failed(state: ServerState, session: ServerSession, task: int, worker
         task_failed(state, session, FailedTask(task, session.tasks.attempt[task], worker, failure))
 
 
-def input_unavailable(state: ServerState, session: ServerSession, task: int, worker: int) -> None:
-    """A task was given back because the server could not be had as the holder of an input."""
-    if count_input_failure(session, task):
+def input_unavailable(
+    state: ServerState, session: ServerSession, task: int, worker: int, *, obj: int, holder: int, unwritten: str
+) -> None:
+    """A task was given back for want of an input that a holder has who is there; that is not tried for ever.
+
+    `unwritten`: why the worker could not write it; empty where the holder did not give it.
+    """
+    if note_refusal(session, task, worker, worker if unwritten else holder):
         give_back(state, session, task)
         return
-    text = f"An input of {task_name(session.number, task)} could not be had from the server by its workers."
+    text = refused_too_often(session, task, obj, holder, unwritten)
     failure = Failure(cause=Cause.INPUT, message=text)
     task_failed(state, session, FailedTask(task, session.tasks.attempt[task], worker, failure))
-
-
-def count_input_failure(session: ServerSession, task: int) -> bool:
-    """Notes that an attempt ended for want of an input; whether another one may be made."""
-    failures = session.input_failures[task] = session.input_failures.get(task, 0) + 1
-    return failures <= MAX_INPUT_FAILURES
 
 
 def task_failed(state: ServerState, session: ServerSession, failed: FailedTask) -> None:
@@ -89,13 +87,23 @@ def fail_session(state: ServerState, session: ServerSession, reason: str, failed
     session.parts.clear()
     if session.client not in state.clients:
         return
-    state.outbox.tell_client(session.client, session_failed(session, reason))
+    state.outbox.tell_client(session.client, session_failed(state, session, reason))
 
 
-def session_failed(session: ServerSession, reason: str) -> SessionFailed:
+def session_failed(state: ServerState, session: ServerSession, reason: str) -> SessionFailed:
     """What its client is told of a session that failed."""
     # Where tasks fail alone, only a submit that is refused fails the session.
     failed = session.first_failure if session.fail_fast else None
+    states = memoryview(task_states(session))
     if failed is None:
-        return SessionFailed(session.number, reason)
-    return SessionFailed(session.number, reason, failed.task, failed.attempt, failed.worker, failed.failure)
+        return SessionFailed(session.number, reason, states=states)
+    return SessionFailed(
+        session=session.number,
+        reason=reason,
+        task=failed.task,
+        attempt=failed.attempt,
+        worker=failed.worker,
+        failure=failed.failure,
+        info=failed_task_info(state, session, failed.task),
+        states=states,
+    )

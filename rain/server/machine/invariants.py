@@ -9,7 +9,9 @@ from collections import Counter
 
 from rain.core.errors import InvariantViolation
 from rain.core.ids import NONE, object_name, task_name
-from rain.core.note import note_bytes
+from rain.core.note import note_bytes, progress_bytes
+from rain.server.machine.attempts import attempt_bytes
+from rain.server.machine.placement import bytes_at
 from rain.server.machine.rooms import slots_of, staying
 from rain.server.machine.stages import ASSIGNED, FAILED, FINISHED, READY, WAITING, reachable
 from rain.server.machine.state import ServerSession, ServerState
@@ -44,13 +46,34 @@ def check(state: ServerState) -> None:
                 count == 0 or slots_of(state, worker, resource_class) > 0,
                 f"w{worker.number} has tasks that can never run there",
             )
+    _check_transfers(state)
     _check_nobody_idles(state)
+
+
+def _check_transfers(state: ServerState) -> None:
+    outgoing: Counter[int] = Counter()
+    for worker in state.workers.values():
+        found = sum(size for size, _ in worker.incoming.values())
+        _require(found == worker.incoming_bytes, f"w{worker.number}: gets {found}, counts {worker.incoming_bytes}")
+        for size, holder in worker.incoming.values():
+            outgoing[holder] += size
+        _require(worker.work_us.keys() == worker.outstanding.keys(), f"w{worker.number}: work of other classes")
+    for worker in state.workers.values():
+        found = outgoing[worker.number]
+        _require(found == worker.outgoing_bytes, f"w{worker.number}: sends {found}, counts {worker.outgoing_bytes}")
 
 
 def _check_attached(session: ServerSession) -> None:
     attached = session.attached
+    said = [past for attempts in attached.past.values() for past in attempts]
     found = sum(map(note_bytes, attached.notes.values())) + sum(map(len, attached.object_infos.values()))
+    found += sum(map(attempt_bytes, said)) + sum(progress_bytes(progress) for _, progress in attached.progress.values())
     _require(found == attached.notes_bytes, f"s{session.number}: {found} bytes of notes, counts {attached.notes_bytes}")
+    attempt = session.tasks.attempt
+    for task, past in attached.past.items():
+        numbers = [each.attempt for each in past]
+        in_order = numbers == sorted(set(numbers)) and numbers[-1] < attempt[task]
+        _require(in_order, f"{task_name(session.number, task)}: the past attempts are {numbers}")
 
 
 def check_history(before: bytes, after: bytes) -> None:
@@ -67,7 +90,7 @@ def _require(condition: bool, text: str) -> None:
 def _check_columns(session: ServerSession) -> None:
     tasks, objects = session.tasks, session.objects
     per_task = (tasks.flags, tasks.spec, tasks.first_output, tasks.missing, tasks.worker, tasks.attempt)
-    per_task_too = (tasks.culprit, tasks.duration_us, tasks.ended_s, tasks.assigned_s)
+    per_task_too = (tasks.culprit, tasks.duration_us, tasks.ended_s, tasks.assigned_s, tasks.level)
     for column in (*per_task, *per_task_too):
         _require(len(column) == len(tasks), "a column of tasks has another length")
     _require(len(tasks.input_start) == len(tasks) + 1, "input_start has another length")
@@ -76,7 +99,13 @@ def _check_columns(session: ServerSession) -> None:
     per_object = (objects.producer, objects.size, objects.holder, objects.need, objects.lineage)
     for column in (*per_object, objects.consumer_head, objects.content_type):
         _require(len(column) == len(objects), "a column of objects has another length")
-    per_spec = (session.spec_class, session.spec_outputs, session.spec_reports, session.spec_mean_us)
+    per_spec = (
+        session.spec_class,
+        session.spec_outputs,
+        session.spec_reports,
+        session.spec_mean_us,
+        session.levels.own_us,
+    )
     for values in per_spec:
         _require(len(values) == len(session.specs), "a list of specs has another length")
 
@@ -194,11 +223,18 @@ def _count_assigned(session: ServerSession, outstanding: dict[int, Counter[int]]
 
 
 def _check_nobody_idles(state: ServerState) -> None:
-    """No worker is without work while there are ready tasks that it could run."""
+    """No worker is without work while there are ready tasks that it could run, but for tasks that read large data.
+
+    Those may be held back for a worker that has other work to do; so there must be such a worker.
+    """
     idle = [worker for worker in staying(state) if not worker.outstanding and not worker.suspect]
     if state.stopping or not idle:
         return
+    is_any_busy = any(worker.outstanding for worker in staying(state))
     for session in state.sessions.values():
+        ready = [task for task, stage in enumerate(session.tasks.stage) if stage == READY]
+        if is_any_busy and any(bytes_at(session, task) or task in session.refusals for task in ready):
+            continue
         for queue in session.ready.queues():
             if not any(session.tasks.stage[task] == READY for run in queue.runs() for task in run):
                 continue

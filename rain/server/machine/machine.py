@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import assert_never
 
 from rain.core.errors import ProtocolViolation
+from rain.protocol.attaching import FindTasks, ReadGraph
 from rain.protocol.client import (
     AttachSession,
     CancelTasks,
     ClientAlive,
     CloseSession,
     DrainWorker,
-    FindTasks,
     FromClient,
+    Leave,
     Locate,
     OpenSession,
-    QueryObjects,
-    QueryServer,
-    QueryTasks,
-    QueryWhy,
-    ServerInfo,
     Shutdown,
     Submit,
     Unkeep,
@@ -28,11 +25,13 @@ from rain.protocol.client import (
     Upload,
     Wait,
 )
+from rain.protocol.queries import QueryObjects, QueryServer, QueryTasks, QueryWhy, ServerInfo
 from rain.protocol.shown import Impossible
-from rain.protocol.worker import Done, Failed, Fetched, FromWorker, Unavailable, WorkerPong
+from rain.protocol.worker import Done, Failed, Fetched, FromWorker, Retracted, TasksProgressed, Unavailable, WorkerPong
 from rain.server.machine import client_events as client
 from rain.server.machine import worker_events as worker
 from rain.server.machine.attach import attach_session
+from rain.server.machine.attempts import tasks_progressed
 from rain.server.machine.drain import drain_worker
 from rain.server.machine.effects import DropClient, DropWorker, Effect
 from rain.server.machine.events import (
@@ -47,10 +46,11 @@ from rain.server.machine.events import (
 )
 from rain.server.machine.finish import tasks_done
 from rain.server.machine.liveness import tick
+from rain.server.machine.retraction import retracted
 from rain.server.machine.scheduler import plan
 from rain.server.machine.settle import settle
 from rain.server.machine.snapshot import impossible_tasks, server_info
-from rain.server.machine.state import ConnectedClient, ServerState, Worker
+from rain.server.machine.state import MIN_STRETCH, ConnectedClient, ServerState, Worker
 from rain.server.machine.tables import STASHED
 from rain.server.machine.unrunnable import tell_unrunnable
 from rain.server.machine.why import query_why
@@ -61,7 +61,8 @@ class ServerMachine:
 
     `seed` decides where choices are otherwise equal. `epoch_offset_s` plus the machine's time is seconds since the
     epoch. The time that is passed in must be above zero and never go back. `version`, `host`, `pid` and `log` are what
-    `server_info` says of the server.
+    `server_info` says of the server. Stretches of at least `min_stretch` neighbouring tasks are finished as slices.
+    With `idle_end_s` the cluster ends when there was neither a client nor a session for so long.
     """
 
     def __init__(
@@ -73,8 +74,19 @@ class ServerMachine:
         pid: int = 0,
         log: str = "",
         epoch_offset_s: float = 0.0,
+        min_stretch: int = MIN_STRETCH,
+        idle_end_s: float | None = None,
     ) -> None:
-        self.state = ServerState(seed=seed, version=version, host=host, pid=pid, log=log, epoch_offset_s=epoch_offset_s)
+        self.state = ServerState(
+            seed=seed,
+            version=version,
+            host=host,
+            pid=pid,
+            log=log,
+            epoch_offset_s=epoch_offset_s,
+            min_stretch=min_stretch,
+            idle_end_s=idle_end_s,
+        )
 
     def handle(self, events: Sequence[Event], now: float) -> list[Effect]:
         """Takes what happened, in order, then plans once; returns what is to be done, in order."""
@@ -83,10 +95,10 @@ class ServerMachine:
         for event in events:
             self._handle(event)
         settle(state)
-        state.outbox.flush_orders(self._holds)
+        state.outbox.flush_orders(self._unheld)
         plan(state)
         tell_unrunnable(state)
-        return state.outbox.flush(self._is_stash_needed)
+        return state.outbox.flush(self._unneeded)
 
     def server_info(self) -> ServerInfo:
         """Workers and sessions as they are now; changes nothing."""
@@ -111,6 +123,7 @@ class ServerMachine:
                 tick(state)
             case ClientJoined():
                 client.client_lost(state, event.client)
+                state.was_used = True
                 state.clients[event.client] = ConnectedClient(event.client, heard_s=state.now, told_s=state.now)
             case ClientLeft():
                 client.client_lost(state, event.client)
@@ -124,7 +137,8 @@ class ServerMachine:
     def _worker_said(self, speaker: Worker, message: FromWorker) -> None:
         state = self.state
         speaker.heard_s = state.now
-        speaker.suspect = False
+        if speaker.suspect:
+            speaker.suspect, speaker.has_news = False, True
         try:
             match message:
                 case Done():
@@ -133,8 +147,12 @@ class ServerMachine:
                     worker.objects_fetched(state, speaker, message)
                 case Failed():
                     worker.attempt_ended_badly(state, speaker, message)
+                case Retracted():
+                    retracted(state, speaker, message)
                 case Unavailable():
                     worker.inputs_unavailable(state, speaker, message)
+                case TasksProgressed():
+                    tasks_progressed(state, speaker, message)
                 case WorkerPong():
                     pass
                 case _:
@@ -184,7 +202,9 @@ class ServerMachine:
         | Shutdown
         | ClientAlive
         | AttachSession
-        | FindTasks,
+        | ReadGraph
+        | FindTasks
+        | Leave,
     ) -> None:
         state = self.state
         match message:
@@ -210,17 +230,28 @@ class ServerMachine:
                 attach_session(state, asker, message)
             case FindTasks():
                 client.find_named(state, asker, message)
+            case ReadGraph():
+                client.read_rows(state, asker, message)
+            case Leave():
+                client.leave(state, asker, message)
             case _:
                 assert_never(message)
 
-    def _holds(self, worker_number: int, session_number: int, obj: int) -> bool:
-        session = self.state.sessions.get(session_number)
-        return session is not None and session.objects.is_held_by(obj, worker_number)
-
-    def _is_stash_needed(self, session_number: int, obj: int) -> bool:
+    def _unheld(self, worker: int, session_number: int, objects: array[int]) -> array[int]:
         session = self.state.sessions.get(session_number)
         if session is None:
-            return False
-        if obj < len(session.objects) and session.objects.flags[obj] & STASHED:
-            return True
-        return obj in session.uploads or any(obj in part.constants for part in session.parts)
+            return objects
+        table = session.objects
+        if table.replicas:
+            return array("I", [obj for obj in objects if not table.is_held_by(obj, worker)])
+        holder = table.holder
+        return array("I", [obj for obj in objects if holder[obj] != worker])
+
+    def _unneeded(self, session_number: int, objects: array[int]) -> array[int]:
+        session = self.state.sessions.get(session_number)
+        if session is None:
+            return objects
+        flags, n_objects = session.objects.flags, len(session.objects)
+        coming = set(session.uploads).union(*[part.constants for part in session.parts])
+        is_here = [(obj < n_objects and flags[obj] & STASHED) or obj in coming for obj in objects]
+        return array("I", [obj for obj, here in zip(objects, is_here, strict=True) if not here])

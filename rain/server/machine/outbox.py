@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from typing import TypeAlias
 
 from rain.protocol.client import ToClient
 from rain.protocol.columns import column
 from rain.protocol.worker import Cancel, Drop, FromServer
 from rain.server.machine.effects import DropStashed, Effect, ForgetTasks, TellClient, TellWorker
 
-#: Whether a worker (first) holds, by what is known now, an object (third) of a session (second).
-Holds = Callable[[int, int, int], bool]
+#: Those of the objects of a session (second) that a worker (first), by what is known now, does not hold.
+Unheld: TypeAlias = "Callable[[int, int, array[int]], array[int]]"
+#: Those of the objects of a session (first) of which the stash has, or is getting, no bytes that are needed.
+Unneeded: TypeAlias = "Callable[[int, array[int]], array[int]]"
 
 
 class Orders:
@@ -84,25 +87,25 @@ class Orders:
             for key in [key for key in collected if key[0] == worker]:
                 del collected[key]
 
-    def flush_orders(self, holds: Holds) -> None:
+    def flush_orders(self, unheld_of: Unheld) -> None:
         """Says the cancels and drops; an object that came back to the worker meanwhile is not dropped."""
         for (worker, session), (tasks, attempts) in self._cancels.items():
             self._said.append(TellWorker(worker, Cancel(session, column(tasks), column(attempts))))
         self._cancels = {}
         for (worker, session), objects in self._drops.items():
-            unheld = array("I", [obj for obj in objects if not holds(worker, session, obj)])
+            unheld = unheld_of(worker, session, objects)
             if unheld:
                 self._said.append(TellWorker(worker, Drop(session, column(unheld))))
         self._drops = {}
 
-    def flush(self, stashed: Callable[[int, int], bool]) -> list[Effect]:
-        """All effects; `stashed(session, object)`: the stash has (or is getting) bytes that are needed."""
+    def flush(self, unneeded_of: Unneeded) -> list[Effect]:
+        """All effects."""
         effects = self._said
         for session, tasks in self._forgotten.items():
             if tasks:
                 effects.append(ForgetTasks(session, tasks))
         for session, objects in self._dropped_stash.items():
-            unneeded = array("I", [obj for obj in objects if not stashed(session, obj)])
+            unneeded = unneeded_of(session, objects)
             if unneeded:
                 effects.append(DropStashed(session, unneeded))
         effects += self._late

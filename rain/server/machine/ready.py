@@ -1,8 +1,11 @@
-"""The ready tasks of one session, by resource class and priority: queues of plain integers.
+"""The ready tasks of one session, by resource class, priority and b-level: queues of plain integers.
 
-A queue holds runs of consecutive numbers, so that a submit of a million independent tasks is one entry. Tasks that
-read other tasks' results stand before those that do not: to go on with what was begun frees data. Entries are not
-removed when a task leaves the stage READY by another way: they are skipped when their turn comes.
+A queue holds runs of consecutive numbers, so that a submit of a million independent tasks is one entry. Within a
+priority, the tasks with the longest way to the end of the graph come first, by buckets of b-levels (see `levels`), so
+that pushing and taking cost the same however many are ready. In a bucket, tasks that read other tasks' results stand
+before those that do not, and they stand in a higher bucket than their b-level's: to go on with what was begun frees
+data. Entries are not removed when a task leaves the stage READY by another way, or comes into another bucket: they are
+skipped when their turn comes.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from bisect import insort
 from rain.server.machine.stages import ASSIGNED, READY
 
 _ASSIGNED_BYTE = bytes((ASSIGNED,))
+#: So many buckets higher stand tasks that go on with what was begun; a bucket is a factor of 1.25, see `levels`.
+BEGUN_BONUS = 2
 
 
 class RunQueue:
@@ -37,6 +42,18 @@ class RunQueue:
             return
         self._first.append(first)
         self._stop.append(stop)
+
+    def push_front(self, task: int) -> None:
+        """Puts a number that was taken before all others."""
+        self.count += 1
+        if self._head < len(self._first) and self._first[self._head] == task + 1:
+            self._first[self._head] = task
+        elif self._head:
+            self._head -= 1
+            self._first[self._head], self._stop[self._head] = task, task + 1
+        else:
+            self._first.insert(0, task)
+            self._stop.insert(0, task + 1)
 
     def pop(self, limit: int) -> range:
         """At most `limit` consecutive numbers from the front; empty when nothing is left."""
@@ -67,20 +84,25 @@ class RunQueue:
 class ReadyQueue:
     """The ready tasks of one session, class and priority."""
 
-    __slots__ = ("_begun", "_fresh", "priority", "resource_class")
+    __slots__ = ("_begun", "_count", "_filled", "_fresh", "priority", "resource_class")
 
     def __init__(self, resource_class: int, priority: int) -> None:
         self.resource_class = resource_class
         self.priority = priority
-        self._begun = RunQueue()
-        self._fresh = RunQueue()
+        #: By bucket: tasks that read results, and tasks that do not.
+        self._begun: dict[int, RunQueue] = {}
+        self._fresh: dict[int, RunQueue] = {}
+        #: A bit for each bucket that has entries.
+        self._filled = 0
+        self._count = 0
 
     def __len__(self) -> int:
-        return self._begun.count + self._fresh.count
+        return self._count
 
-    def push(self, tasks: array[int], reads_results: bool) -> None:
+    def push(self, tasks: array[int], reads_results: bool, bucket: int = 0) -> None:
         """Appends tasks, in ascending order."""
-        queue = self._begun if reads_results else self._fresh
+        queue = self._queue(reads_results, bucket)
+        self._count -= queue.count
         first = stop = 0
         for task in tasks:
             if task == stop and stop:
@@ -89,41 +111,83 @@ class ReadyQueue:
             queue.push_run(first, stop)
             first, stop = task, task + 1
         queue.push_run(first, stop)
+        self._count += queue.count
 
-    def push_run(self, first: int, stop: int) -> None:
+    def push_run(self, first: int, stop: int, bucket: int = 0) -> None:
         """Appends tasks without inputs."""
-        self._fresh.push_run(first, stop)
+        self._queue(False, bucket).push_run(first, stop)
+        self._count += stop - first
+
+    def push_front(self, task: int, reads_results: bool, bucket: int) -> None:
+        """Puts back a task that was taken, before those of its bucket."""
+        self._queue(reads_results, bucket).push_front(task)
+        self._count += 1
+
+    @property
+    def bucket(self) -> int:
+        """The highest bucket that has entries; -1 without any."""
+        return self._filled.bit_length() - 1
 
     def peek(self) -> int | None:
         """The first entry, perhaps a stale one."""
-        begun = self._begun.peek()
-        return begun if begun is not None else self._fresh.peek()
+        bucket = self.bucket
+        return None if bucket < 0 else self._head(bucket).peek()
 
     def take(self, limit: int, stage: bytearray) -> array[int]:
         """At most `limit` tasks that are READY, off the queue; they are ASSIGNED from now on."""
         taken = array("I")
-        for queue in (self._begun, self._fresh):
-            while len(taken) < limit and queue.count:
-                run = queue.pop(limit - len(taken))
-                if stage.count(READY, run.start, run.stop) == len(run):
-                    stage[run.start : run.stop] = _ASSIGNED_BYTE * len(run)
-                    taken.extend(run)
-                    continue
-                for task in run:
-                    if stage[task] == READY:
-                        stage[task] = ASSIGNED
-                        taken.append(task)
+        while self._filled and len(taken) < limit:
+            run = self._pop(limit - len(taken))
+            if stage.count(READY, run.start, run.stop) == len(run):
+                stage[run.start : run.stop] = _ASSIGNED_BYTE * len(run)
+                taken.extend(run)
+                continue
+            for task in run:
+                if stage[task] == READY:
+                    stage[task] = ASSIGNED
+                    taken.append(task)
         return taken
 
     def drop_stale(self, stage: bytearray) -> None:
         """Removes stale entries at the front, so that a queue without a ready task is seen to be empty."""
-        for queue in (self._begun, self._fresh):
-            while (task := queue.peek()) is not None and stage[task] != READY:
-                queue.pop(1)
+        while (task := self.peek()) is not None and stage[task] != READY:
+            self._pop(1)
 
     def runs(self) -> list[range]:
-        """Everything in it, for checks."""
-        return self._begun.runs() + self._fresh.runs()
+        """Everything in it, in order, for checks and for who asks what comes before a task."""
+        return [
+            run
+            for bucket in range(self.bucket, -1, -1)
+            for queues in (self._begun, self._fresh)
+            if bucket in queues
+            for run in queues[bucket].runs()
+        ]
+
+    def _queue(self, reads_results: bool, bucket: int) -> RunQueue:
+        queues = self._begun if reads_results else self._fresh
+        if reads_results:
+            bucket += BEGUN_BONUS
+        queue = queues.get(bucket)
+        if queue is None:
+            queue = queues[bucket] = RunQueue()
+        self._filled |= 1 << bucket
+        return queue
+
+    def _head(self, bucket: int) -> RunQueue:
+        queue = self._begun.get(bucket)
+        return queue if queue is not None and queue.count else self._fresh[bucket]
+
+    def _pop(self, limit: int) -> range:
+        bucket = self.bucket
+        queue = self._head(bucket)
+        run = queue.pop(limit)
+        self._count -= len(run)
+        if not queue.count:
+            for queues in (self._begun, self._fresh):
+                if bucket in queues and queues[bucket].count:
+                    return run
+            self._filled ^= 1 << bucket
+        return run
 
 
 class ReadyTasks:
@@ -145,8 +209,11 @@ class ReadyTasks:
         return queue
 
     def queues(self) -> list[ReadyQueue]:
-        """The queues that have entries, highest priority first."""
-        return [queue for key in self._order if len(queue := self._by_key[key])]
+        """The queues that have entries, highest priority first, then that with the longest way to the end."""
+        queues = [queue for key in self._order if len(queue := self._by_key[key])]
+        if len(queues) > 1:
+            queues.sort(key=lambda queue: (-queue.priority, -queue.bucket))
+        return queues
 
     def clear(self) -> None:
         """Nothing is ready any more."""

@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Iterable
 
 from rain.core.ids import NONE
+from rain.server.machine.attempts import results_lost
+from rain.server.machine.refusals import forgive
 from rain.server.machine.stages import ASSIGNED, FINISHED
 from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE, KEPT, STASHED
@@ -24,6 +26,7 @@ from rain.server.machine.transitions import (
 def worker_lost(state: ServerState, worker: int) -> None:
     """A worker that is not in `state.workers` any more took its tasks and its data with it."""
     for session in state.sessions.values():
+        forgive(session, worker)
         _requeue_tasks(session, worker)
         lost = _forget_holder(state, session, worker)
         if lost:
@@ -104,6 +107,7 @@ def make_again(state: ServerState, session: ServerSession, lost: Iterable[int]) 
         if tasks.stage[task] != FINISHED:
             continue
         session.unfinished += 1
+        results_lost(session, task)
         tasks.attempt[task] += 1
         missing = 0
         for obj in tasks.inputs_of(task):

@@ -8,26 +8,35 @@ among the workers in runs of neighbours, in proportion to their idle slots first
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 
-from rain.core.ids import NONE
-from rain.protocol.client import MAX_INLINE_CONSTANT
+from rain.server.machine.attention import looked, to_look_at
 from rain.server.machine.compose import compose
+from rain.server.machine.incoming import nothing_comes
+from rain.server.machine.levels import bucket_of, expected_us
 from rain.server.machine.lookahead import follow, remember
+from rain.server.machine.placement import bytes_at, place_at_data
 from rain.server.machine.ready import ReadyQueue
-from rain.server.machine.rooms import depth, idle_slots, slots_of, staying
+from rain.server.machine.retraction import retract
+from rain.server.machine.rooms import (
+    Room,
+    depth,
+    gap_slots,
+    idle_slots,
+    room_ahead,
+    room_with_queue,
+    slots_of,
+    staying,
+)
+from rain.server.machine.sharing import split
+from rain.server.machine.stages import READY
 from rain.server.machine.state import ServerSession, ServerState, Worker
-from rain.server.machine.tables import STASHED
+from rain.server.machine.stretches import is_stretch
+from rain.server.machine.transitions import count_on
 
-
-@dataclass(slots=True)
-class _Room:
-    """What a worker may be given of one queue."""
-
-    worker: Worker
-    n_slots: int
-    idle: int
-    ahead: int
+#: Tasks are more important than others when their level is this many buckets higher.
+MIN_GAP_BUCKETS = 2
+#: So many tasks are looked at, when no worker has room, for one whose inputs could move meanwhile.
+LOOK_BEYOND = 32
 
 
 def plan(state: ServerState) -> None:
@@ -37,17 +46,25 @@ def plan(state: ServerState) -> None:
     workers = [worker for worker in staying(state) if not worker.suspect]
     if not workers:
         return
+    for worker in workers:
+        if worker.incoming and not worker.outstanding:
+            nothing_comes(state, worker)
     batches: dict[tuple[int, int], array[int]] = {}
     waiting = {number: queues for number, session in state.sessions.items() if (queues := session.ready.queues())}
     if waiting:
         state.turn += 1
+        looked_at = to_look_at(state, workers, waiting)
+        is_saturated = True
         numbers = list(waiting)
         turn = state.turn % len(numbers)
         numbers = numbers[turn:] + numbers[:turn]
         classes = {queue.resource_class for queues in waiting.values() for queue in queues}
         for share in (len(numbers), 1) if len(numbers) > 1 else (1,):
             for number in numbers:
-                _place_session(state, state.sessions[number], workers, classes, share=share, batches=batches)
+                is_saturated &= _place_session(
+                    state, state.sessions[number], looked_at, classes, share=share, batches=batches
+                )
+        looked(state, looked_at, waiting, is_saturated=is_saturated)
     for (worker_number, session_number), tasks in batches.items():
         remember(state.sessions[session_number], state.workers[worker_number], tasks)
     for worker in workers:
@@ -55,6 +72,7 @@ def plan(state: ServerState) -> None:
             follow(state, worker, batches)
     for (worker_number, session_number), tasks in batches.items():
         compose(state, state.workers[worker_number], state.sessions[session_number], tasks)
+    retract(state, workers)
 
 
 def _place_session(
@@ -65,171 +83,149 @@ def _place_session(
     *,
     share: int,
     batches: dict[tuple[int, int], array[int]],
-) -> None:
-    stage = session.tasks.stage
+) -> bool:
+    """Gives a session's tasks to workers; False where tasks were held back although there may be room for them."""
     more_important_left = False
+    is_saturated = True
+    larger: list[ReadyQueue] = []
     for queue in session.ready.queues():
-        queue.drop_stale(stage)
+        queue.drop_stale(session.tasks.stage)
         if not len(queue):
             continue
         capable = [worker for worker in workers if slots_of(state, worker, queue.resource_class)]
         rooms = _rooms(state, session, queue, capable, classes)
         if more_important_left:
-            rooms = [_Room(room.worker, room.n_slots, room.idle, 0) for room in rooms if room.idle]
-        total = sum(room.idle + room.ahead for room in rooms)
-        if total:
-            tasks = queue.take(-(-total // share), stage)
-            _place(state, session, tasks, rooms, batches)
-        more_important_left = more_important_left or bool(len(queue) and capable)
+            for room in rooms:
+                room.ahead = 0
+        for before in larger:
+            if before.priority == queue.priority and before.bucket - queue.bucket >= MIN_GAP_BUCKETS and len(before):
+                _keep_to_gaps(state, rooms, queue.resource_class, before.resource_class)
+        is_saturated &= _place_queue(state, session, queue, rooms, share=share, batches=batches)
+        if len(queue) and state.attention.n_capable[queue.resource_class]:
+            more_important_left = True
+            larger.append(queue)
+    return is_saturated
+
+
+def _keep_to_gaps(state: ServerState, rooms: list[Room], resource_class: int, larger: int) -> None:
+    """Small tasks use what larger, more important ones leave free anyway; else those would wait for them for ever."""
+    for room in rooms:
+        n_larger = slots_of(state, room.worker, larger)
+        if 0 < n_larger < room.n_slots:
+            outstanding = room.worker.outstanding.get(resource_class, 0)
+            gap = gap_slots(state, room.worker, resource_class, larger)
+            room.idle = min(room.idle, max(0, gap - outstanding))
 
 
 def _rooms(
     state: ServerState, session: ServerSession, queue: ReadyQueue, capable: list[Worker], classes: set[int]
-) -> list[_Room]:
+) -> list[Room]:
     head = queue.peek()
     if head is None:
         return []
     resource_class = queue.resource_class
     spec = session.tasks.spec[head]
-    surplus = (len(queue) - 2 * len(capable)) // len(capable) if capable else 0
+    n_capable = state.attention.n_capable[resource_class]
+    surplus = (len(queue) - 2 * n_capable) // n_capable if n_capable else 0
+    reads = bool(session.tasks.inputs)
     rooms = []
     for worker in capable:
         n_slots = slots_of(state, worker, resource_class)
         idle = idle_slots(state, worker, resource_class, classes)
         ahead = max(0, min(depth(session, spec, worker, resource_class, n_slots), surplus))
         if idle < 0:
-            ahead = max(0, ahead + idle)
+            ahead = room_ahead(ahead, -idle)
             idle = 0
-        if idle or ahead:
-            rooms.append(_Room(worker, n_slots, idle, ahead))
+        if reads:
+            rooms.append(room_with_queue(state, worker, n_slots, idle, ahead))
+        elif idle or ahead:
+            rooms.append(Room(worker, n_slots, idle, ahead))
     return rooms
 
 
-def _place(
+def _place_queue(
+    state: ServerState,
+    session: ServerSession,
+    queue: ReadyQueue,
+    rooms: list[Room],
+    *,
+    share: int,
+    batches: dict[tuple[int, int], array[int]],
+) -> bool:
+    """Gives the queue's tasks to the workers as far as there is room, and tasks ahead whose inputs have to move.
+
+    False where some that read large data are held back.
+    """
+    stage = session.tasks.stage
+    by_worker = {room.worker.number: room for room in rooms}
+    reads = bool(session.tasks.inputs)
+    held = array("I")
+    while len(queue) and len(held) <= LOOK_BEYOND:
+        total = sum(room.idle + max(0, room.ahead) for room in rooms)
+        if not total and not (reads and share == 1 and _reads_large(session, queue, stage)):
+            break
+        tasks = queue.take(-(-total // share) if total else 8, stage)
+        if not tasks:
+            break
+        if reads:
+            placed = place_at_data(state, session, tasks, by_worker)
+            for number, its_tasks in placed.given.items():
+                give(session, by_worker[number].worker, its_tasks, batches, state.now)
+            held += placed.held
+            tasks = placed.anywhere
+        if not total:
+            held += tasks
+        elif tasks:
+            _place_anywhere(state, session, tasks, rooms, batches)
+        if share > 1:
+            break
+    for task in reversed(held):
+        stage[task] = READY
+        queue.push_front(task, True, bucket_of(session.tasks.level[task]))
+    return not held
+
+
+def _reads_large(session: ServerSession, queue: ReadyQueue, stage: bytearray) -> bool:
+    queue.drop_stale(stage)
+    head = queue.peek()
+    return head is not None and bool(bytes_at(session, head))
+
+
+def _place_anywhere(
     state: ServerState,
     session: ServerSession,
     tasks: array[int],
-    rooms: list[_Room],
+    rooms: list[Room],
     batches: dict[tuple[int, int], array[int]],
 ) -> None:
-    rest = tasks
-    if session.tasks.inputs:
-        rest = _place_at_data(session, tasks, rooms, batches)
-    if not rest:
-        return
-    counts = _split(state, len(rest), rooms)
+    request = state.classes.requests[session.spec_class[session.tasks.spec[tasks[0]]]]
+    counts = split(state, len(tasks), rooms, request)
     position = 0
     for room, count in zip(rooms, counts, strict=True):
         if count:
-            give(session, room.worker, rest[position : position + count], batches)
+            room.use_many(count, expected_us(session, session.tasks.spec[tasks[position]]))
+            give(session, room.worker, tasks[position : position + count], batches, state.now)
             position += count
 
 
-def give(session: ServerSession, worker: Worker, tasks: array[int], batches: dict[tuple[int, int], array[int]]) -> None:
+def give(
+    session: ServerSession, worker: Worker, tasks: array[int], batches: dict[tuple[int, int], array[int]], now: float
+) -> None:
     """Notes that these tasks, of one class and ASSIGNED already, go to the worker."""
     table = session.tasks
     column, first, n = table.worker, tasks[0], len(tasks)
-    if tasks[-1] - first + 1 == n and tasks == array("I", range(first, first + n)):
+    if is_stretch(tasks):
         column[first : first + n] = array("I", (worker.number,)) * n
     else:
         for task in tasks:
             column[task] = worker.number
     resource_class = session.spec_class[table.spec[first]]
-    worker.outstanding[resource_class] = worker.outstanding.get(resource_class, 0) + n
+    if not worker.outstanding:
+        worker.progress_s = now
+    count_on(worker, resource_class, n, n * expected_us(session, table.spec[first]))
     key = (worker.number, session.number)
     batch = batches.get(key)
     if batch is None:
         batches[key] = tasks
     else:
         batch.extend(tasks)
-
-
-def _place_at_data(
-    session: ServerSession, tasks: array[int], rooms: list[_Room], batches: dict[tuple[int, int], array[int]]
-) -> array[int]:
-    """Gives tasks to the workers that hold their inputs, while those have room; returns the others."""
-    by_worker = {room.worker.number: room for room in rooms}
-    mine: dict[int, array[int]] = {}
-    rest = array("I")
-    input_start = session.tasks.input_start
-    for task in tasks:
-        if input_start[task] == input_start[task + 1]:
-            rest.append(task)
-            continue
-        weights = _bytes_at(session, task)
-        room = _best(weights, by_worker)
-        if room is None:
-            rest.append(task)
-            continue
-        if room.idle:
-            room.idle -= 1
-        else:
-            room.ahead -= 1
-        mine.setdefault(room.worker.number, array("I")).append(task)
-    for number, its_tasks in mine.items():
-        give(session, by_worker[number].worker, its_tasks, batches)
-    return rest
-
-
-def _bytes_at(session: ServerSession, task: int) -> dict[int, int]:
-    """Per worker, how many bytes of the task's inputs it holds; what travels with the message does not count."""
-    objects = session.objects
-    weights: dict[int, int] = {}
-    for obj in session.tasks.inputs_of(task):
-        size = objects.size[obj]
-        if objects.flags[obj] & STASHED and size <= MAX_INLINE_CONSTANT:
-            size = 0
-        holder = objects.holder[obj]
-        if holder == NONE:
-            continue
-        weights[holder] = weights.get(holder, 0) + size
-        for other in objects.replicas.get(obj, ()):
-            weights[other] = weights.get(other, 0) + size
-    return weights
-
-
-def _best(weights: dict[int, int], rooms: dict[int, _Room]) -> _Room | None:
-    best: _Room | None = None
-    best_key = (0, 0, 0, 0)
-    for number, weight in weights.items():
-        room = rooms.get(number)
-        if room is None or not (room.idle or room.ahead) or not weight:
-            continue
-        key = (weight, room.idle, room.ahead, -number)
-        if best is None or key > best_key:
-            best, best_key = room, key
-    return best
-
-
-def _split(state: ServerState, n: int, rooms: list[_Room]) -> list[int]:
-    """How many of `n` tasks each worker gets: by idle slots as far as they reach, then by room ahead."""
-    idle = [room.idle for room in rooms]
-    ahead = [room.ahead for room in rooms]
-    first = min(n, sum(idle))
-    counts = _in_proportion(state, first, idle, rooms)
-    if first < n:
-        more = _in_proportion(state, n - first, ahead, rooms)
-        counts = [count + extra for count, extra in zip(counts, more, strict=True)]
-    return counts
-
-
-def _in_proportion(state: ServerState, n: int, room_left: list[int], rooms: list[_Room]) -> list[int]:
-    total = sum(room_left)
-    if not total or not n:
-        return [0] * len(rooms)
-    counts = [n * room // total for room in room_left]
-    left = n - sum(counts)
-    order = sorted(
-        (place for place in range(len(rooms)) if counts[place] < room_left[place]),
-        key=lambda place: (
-            -room_left[place] / rooms[place].n_slots,
-            rooms[place].n_slots,
-            hash((state.seed, state.turn, rooms[place].worker.number)),
-        ),
-    )
-    while left:
-        for place in order:
-            if left and counts[place] < room_left[place]:
-                counts[place] += 1
-                left -= 1
-    return counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 
+from rain.server.machine.levels import bucket_of, sweep
 from rain.server.machine.stages import READY
 from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.waiters import answer_waiters
@@ -15,6 +16,7 @@ def settle(state: ServerState) -> None:
         session = state.sessions.get(number)
         if session is None:
             continue
+        sweep(session)
         if session.newly_ready:
             _fill_queues(session)
         answer_waiters(state, session)
@@ -25,16 +27,17 @@ def _fill_queues(session: ServerSession) -> None:
     """Ascending order makes runs of neighbours, which stay cheap."""
     tasks = session.tasks
     stage, spec, input_start = tasks.stage, tasks.spec, tasks.input_start
-    groups: dict[tuple[int, bool], array[int]] = {}
+    level = tasks.level
+    groups: dict[tuple[int, bool, int], array[int]] = {}
     for task in sorted(set(session.newly_ready)):
         if stage[task] != READY:
             continue
-        key = (spec[task], input_start[task] != input_start[task + 1])
+        key = (spec[task], input_start[task] != input_start[task + 1], bucket_of(level[task]))
         group = groups.get(key)
         if group is None:
             group = groups[key] = array("I")
         group.append(task)
     session.newly_ready.clear()
-    for (number, has_inputs), group in groups.items():
+    for (number, has_inputs, bucket), group in groups.items():
         queue = session.ready.queue(session.spec_class[number], session.specs[number].priority)
-        queue.push(group, has_inputs)
+        queue.push(group, has_inputs, bucket)

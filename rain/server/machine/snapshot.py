@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from array import array
 
-from rain.core.failure import Cause
 from rain.core.ids import NONE
-from rain.core.note import TaskNote
-from rain.protocol.client import ObjectNews, ServerInfo, TaskNews
-from rain.protocol.shown import TASK_STATE_NAMES, Impossible, ObjectInfo, SessionInfo, TaskInfo, WorkerInfo
+from rain.protocol.queries import ObjectNews, ServerInfo, TaskNews
+from rain.protocol.shown import Impossible, ObjectInfo, SessionInfo, WorkerInfo
+from rain.server.machine.at_workers import at_workers
 from rain.server.machine.attachments import note_of, notes_of
+from rain.server.machine.attempts import listed_progress
 from rain.server.machine.rooms import slots_of, staying
 from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES, WAITING
 from rain.server.machine.state import ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE
-from rain.server.machine.waiters import content_type_of, failure_of
-
-_FAILED = TASK_STATE_NAMES.index("failed")
-_CANCELLED = TASK_STATE_NAMES.index("cancelled")
-#: Stages to states as numbers, by `bytes.translate`.
-_STAGE_STATES = bytes(map(TASK_STATE_NAMES.index, STAGE_NAMES)).ljust(256)
+from rain.server.machine.task_info import failure_of, task_info
+from rain.server.machine.waiters import content_type_of
 
 #: Characters of its task's debug lines that are shown of an object.
 MAX_OBJECT_DEBUG = 4 << 10
-
-#: Lists of ids in `WorkerInfo` hold at most so many.
-MAX_LISTED = 10_000
 
 
 def impossible_tasks(state: ServerState) -> tuple[Impossible, ...]:
@@ -45,7 +38,7 @@ def impossible_tasks(state: ServerState) -> tuple[Impossible, ...]:
 
 def server_info(state: ServerState, request: int = 0) -> ServerInfo:
     """Workers and sessions as they are now."""
-    tasks, objects = _at_workers(state)
+    at = at_workers(state)
     workers = tuple(
         WorkerInfo(
             worker=worker.number,
@@ -54,9 +47,9 @@ def server_info(state: ServerState, request: int = 0) -> ServerInfo:
             address=f"{worker.peer.host}:{worker.peer.port}",
             offer=worker.offer,
             n_tasks=sum(worker.outstanding.values()),
-            n_objects=worker.n_objects,
-            tasks=tuple(tasks[worker.number]),
-            objects=tuple(objects[worker.number]),
+            n_objects=worker.n_objects + at[worker.number].n_coming,
+            tasks=tuple(at[worker.number].tasks),
+            objects=tuple(at[worker.number].objects),
             suspect=worker.suspect,
             log=worker.log,
             draining=worker.drain is not None,
@@ -85,6 +78,8 @@ def session_info(session: ServerSession) -> SessionInfo:
         tasks=task_counts(session),
         n_objects=len(session.objects),
         impossible=session.unrunnable_reason,
+        progress=tuple(listed_progress(session)),
+        ttl_s=session.ttl_s,
     )
 
 
@@ -96,66 +91,10 @@ def task_counts(session: ServerSession) -> dict[str, int]:
     return counts
 
 
-def _at_workers(state: ServerState) -> tuple[dict[int, list[tuple[int, int]]], dict[int, list[tuple[int, int]]]]:
-    tasks: dict[int, list[tuple[int, int]]] = {number: [] for number in state.workers}
-    objects: dict[int, list[tuple[int, int]]] = {number: [] for number in state.workers}
-    for session in state.sessions.values():
-        stage, at = session.tasks.stage, session.tasks.worker
-        task = stage.find(ASSIGNED)
-        while task >= 0:
-            if len(tasks[at[task]]) < MAX_LISTED:
-                tasks[at[task]].append((session.number, task))
-            task = stage.find(ASSIGNED, task + 1)
-        listed = 0
-        for obj, holder in enumerate(session.objects.holder):
-            if holder == NONE:
-                continue
-            for worker in session.objects.holders_of(obj):
-                if len(objects[worker]) < MAX_LISTED:
-                    objects[worker].append((session.number, obj))
-                    listed += 1
-            if listed >= MAX_LISTED * len(objects):
-                break
-    return tasks, objects
-
-
 def task_news(state: ServerState, session: ServerSession, request: int, tasks: array[int]) -> TaskNews:
     """The present state of these tasks."""
-    notes = notes_of(session, tasks)
-    return TaskNews(
-        request, tuple(_task_info(state, session, task, note) for task, note in zip(tasks, notes, strict=True))
-    )
-
-
-def task_states(session: ServerSession, request: int, tasks: array[int]) -> TaskNews:
-    """The present states of these tasks and nothing else."""
-    states = bytearray(map(session.tasks.stage.__getitem__, tasks)).translate(_STAGE_STATES)
-    place = states.find(_CANCELLED)
-    while place >= 0:
-        if failure_of(session, tasks[place]).failure.cause is not Cause.CANCELLED:
-            states[place] = _FAILED
-        place = states.find(_CANCELLED, place + 1)
-    return TaskNews(request, states=memoryview(states))
-
-
-def _task_info(state: ServerState, session: ServerSession, task: int, note: TaskNote | None) -> TaskInfo:
-    table = session.tasks
-    stage = table.stage[task]
-    # Nobody can tell how long a task ran whose process died.
-    timed = stage == FINISHED or (stage == FAILED and table.duration_us[task] > 0)
-    duration_us = table.duration_us[task] if timed else None
-    start_time = None
-    if timed:
-        start_time = state.epoch_offset_s + table.ended_s[task] - table.duration_us[task] / 1e6
-    return TaskInfo(
-        state=STAGE_NAMES[stage],
-        worker=None if table.worker[task] == NONE else table.worker[task],
-        attempt=table.attempt[task],
-        duration_us=duration_us,
-        start_time=start_time,
-        failure=failure_of(session, task).failure if stage > FINISHED else None,
-        note=note,
-    )
+    noted = zip(tasks, notes_of(session, tasks), strict=True)
+    return TaskNews(request, tuple(task_info(state, session, task, note) for task, note in noted))
 
 
 def object_news(session: ServerSession, request: int, objects: array[int]) -> ObjectNews:

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from rain.core.failure import Failure
+from rain.core.marked import Marked
 from rain.core.resources import Offer, Request
 from rain.core.spec import TaskSpec
 from rain.protocol.transfer import Peer
@@ -16,6 +17,8 @@ from rain.server.machine.ready import ReadyTasks
 from rain.server.machine.submit_parts import Part
 from rain.server.machine.tables import ObjectTable, TaskTable
 
+#: Shorter stretches of neighbouring tasks are not worth a slice of every column.
+MIN_STRETCH = 16
 #: Failures of a session that are remembered with traceback and pickled exception; later ones with their message only.
 MAX_FULL_FAILURES = 1000
 
@@ -39,8 +42,10 @@ class PendingWait:
     #: The tasks in the order of the request; None: all below `n_tasks`.
     tasks: array[int] | None
     n_tasks: int
-    #: Any of them will do: then these are the runs of neighbours among them, (first, stop).
-    some: list[tuple[int, int]] | None = None
+    #: Any of them will do: then these are the ones that were not reported yet.
+    some: Marked | None = None
+    #: Another wait may follow for those that are left.
+    stays: bool = False
     #: Everything before this position is done.
     cursor: int = 0
 
@@ -57,6 +62,21 @@ class PendingLocate:
 
 
 @dataclass(slots=True)
+class Levels:
+    """What the b-levels of a session's tasks were worked out from, see `levels`."""
+
+    #: By number of the spec: the duration that was assumed, in microseconds.
+    own_us: list[float] = field(default_factory=list)
+    #: Expected of tasks of which nothing is known.
+    unknown_us: float = 100_000.0
+    #: A sweep is due; where the present one is, -1: there is none.
+    is_stale: bool = False
+    cursor: int = -1
+    #: Reports since durations were compared with those above.
+    n_unseen: int = 0
+
+
+@dataclass(slots=True)
 class ServerSession:
     """One graph, growing with each submit."""
 
@@ -69,6 +89,7 @@ class ServerSession:
     objects: ObjectTable = field(default_factory=ObjectTable)
     ready: ReadyTasks = field(default_factory=ReadyTasks)
     attached: Attachments = field(default_factory=Attachments)
+    levels: Levels = field(default_factory=Levels)
     #: Tasks that became READY since the queues were filled last.
     newly_ready: list[int] = field(default_factory=list)
     #: Tasks in a stage before FINISHED.
@@ -93,15 +114,18 @@ class ServerSession:
     #: (worker, task): results of an old attempt lie there, not dropped since that worker was to make them anew.
     ignored_results: set[tuple[int, int]] = field(default_factory=set)
     failed_tasks: dict[int, FailedTask] = field(default_factory=dict)
-    #: Attempts that failed by the task's fault, or for want of an input; of tasks with any.
+    #: Attempts that failed by the task's fault; of tasks with any.
     failed_attempts: dict[int, int] = field(default_factory=dict)
-    input_failures: dict[int, int] = field(default_factory=dict)
+    #: Of tasks that lacked an input: at which worker, and whose copy it was. Both are still there.
+    refusals: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     first_failure: FailedTask | None = None
     #: Why the session failed; None while it has not.
     failed_reason: str | None = None
     #: A task that somebody waits for by number failed or was cancelled.
     awaited_failed: bool = False
     waits: list[PendingWait] = field(default_factory=list)
+    #: By request: what was left of waits that stay when they were answered.
+    followed: dict[int, Marked] = field(default_factory=dict)
     locates: list[PendingLocate] = field(default_factory=list)
     #: Resource classes of ready tasks that no present worker could ever run, as its client was told.
     unrunnable: tuple[int, ...] = ()
@@ -146,11 +170,25 @@ class Worker:
     #: Its log file, on its host; empty where it writes none.
     log: str = ""
     suspect: bool = False
+    #: It may have room that it had not when it was last looked at.
+    has_news: bool = True
     drain: Drain | None = None
     #: Per resource class: how many fit at once.
     slots: dict[int, int] = field(default_factory=dict)
     #: Per resource class: tasks ASSIGNED to it; classes without any are not there.
     outstanding: dict[int, int] = field(default_factory=dict)
+    #: Per resource class of those: microseconds that they are expected to take, all together.
+    work_us: dict[int, float] = field(default_factory=dict)
+    #: Not before this time it is asked (again) to give tasks up.
+    retract_at_s: float = 0.0
+    #: When a task of it ended last, or when it was given the first one after none.
+    progress_s: float = 0.0
+    #: Large objects that it was told to fetch: (session, object) to bytes and holder; their sum, and since when it has
+    #: been busy with them; and the bytes of those that others were told to fetch from it.
+    incoming: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    incoming_bytes: int = 0
+    outgoing_bytes: int = 0
+    incoming_since_s: float = 0.0
     #: Per resource class: how many more than its slots it may be given, doubled with each report.
     depth: dict[int, int] = field(default_factory=dict)
     #: Objects it holds.
@@ -161,6 +199,18 @@ class Worker:
     peers_told: set[int] = field(default_factory=set)
     #: (session, task, attempt) that it has and whose consumers may follow on the same worker.
     frontier: deque[tuple[int, int, int]] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class Attention:
+    """Which workers scheduling rounds have to look at, see `attention`."""
+
+    #: The queues (session, priority, class) for which no worker had room, all that have tasks; None: that is not so.
+    saturated: frozenset[tuple[int, int, int]] | None = None
+    #: When all workers are looked at again.
+    look_at_all_s: float = 0.0
+    #: Per resource class of those queues: how many workers can run such tasks.
+    n_capable: dict[int, int] = field(default_factory=dict)
 
 
 class ResourceClasses:
@@ -202,6 +252,19 @@ class ServerState:
     outbox: Orders = field(default_factory=Orders)
     #: Sessions in which something happened in this step.
     touched: set[int] = field(default_factory=set)
+    #: Shorter stretches of neighbouring tasks are finished one by one.
+    min_stretch: int = MIN_STRETCH
+    attention: Attention = field(default_factory=Attention)
+    #: Not before this time it is looked (again) for tasks to take back.
+    retract_at_s: float = 0.0
     #: Counts scheduling rounds; turns the order of the sessions.
     turn: int = 0
+    #: Bytes per second at which a worker gets large objects, as far as that was seen.
+    bandwidth: float = 2.5e8
+    #: The cluster ends when it was idle for so long, see `liveness`; None: never.
+    idle_end_s: float | None = None
+    #: Since when there has been neither a client nor a session; None: that is not so.
+    idle_since_s: float | None = None
+    #: There has been a client.
+    was_used: bool = False
     stopping: bool = False

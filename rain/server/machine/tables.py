@@ -44,6 +44,7 @@ class TaskTable:
         "flags",
         "input_start",
         "inputs",
+        "level",
         "missing",
         "spec",
         "stage",
@@ -63,6 +64,8 @@ class TaskTable:
         self.input_start = array("I", (0,))
         #: How many of its inputs (repeats counted) are not available, while it is unfinished.
         self.missing = array("I")
+        #: Its b-level in microseconds, see `levels`.
+        self.level = array("f")
         #: Who runs it (ASSIGNED) or ran its last attempt; NONE before the first.
         self.worker = array("I")
         #: The machine's time, in whole seconds, at which it was given to its worker last.
@@ -107,6 +110,7 @@ class TaskTable:
         self.assigned_s += zeros
         self.attempt += zeros
         self.duration_us += zeros
+        self.level.frombytes(bytes(4 * n))
         self.worker += nones
         self.culprit += nones
         self.ended_s.frombytes(bytes(8 * n))

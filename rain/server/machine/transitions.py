@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from rain.core.ids import NONE
 from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, WAITING
-from rain.server.machine.state import ServerSession, ServerState
+from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import AVAILABLE, AWAITED, CONSTANT, FORGOTTEN, KEPT, STASHED
 
 
@@ -80,7 +80,13 @@ def release(state: ServerState, session: ServerSession, obj: int) -> None:
     """Nobody needs the data of this object now: workers drop it; the stash too, except a constant with lineage."""
     objects = session.objects
     flags = objects.flags[obj]
-    if objects.holder[obj] != NONE:
+    holder = objects.holder[obj]
+    if holder != NONE and obj not in objects.replicas:
+        objects.holder[obj] = NONE
+        if holder in state.workers:
+            state.workers[holder].n_objects -= 1
+        state.outbox.drop(holder, session.number, obj)
+    elif holder != NONE:
         for worker in objects.holders_of(obj):
             remove_holder(state, session, obj, worker)
             state.outbox.drop(worker, session.number, obj)
@@ -134,7 +140,7 @@ def unassign(state: ServerState, session: ServerSession, task: int) -> None:
     """The task is not with its worker any more; its stage is the caller's to set."""
     worker = state.workers.get(session.tasks.worker[task])
     if worker is not None:
-        count_off(worker.outstanding, session.spec_class[session.tasks.spec[task]], 1)
+        count_off(worker, session.spec_class[session.tasks.spec[task]], 1)
         if (worker.number, task) in session.ignored_results:
             _drop_ignored_results(state, session, worker.number, task)
 
@@ -147,13 +153,21 @@ def _drop_ignored_results(state: ServerState, session: ServerSession, worker: in
             state.outbox.drop(worker, session.number, obj)
 
 
-def count_off(outstanding: dict[int, int], resource_class: int, n: int) -> None:
-    """Takes `n` off a count of tasks per class; classes without any are not there."""
-    left = outstanding[resource_class] - n
-    if left:
-        outstanding[resource_class] = left
+def count_on(worker: Worker, resource_class: int, n: int, work_us: float) -> None:
+    """The worker has `n` more tasks of a class, which are expected to take so long all together."""
+    worker.outstanding[resource_class] = worker.outstanding.get(resource_class, 0) + n
+    worker.work_us[resource_class] = worker.work_us.get(resource_class, 0.0) + work_us
+
+
+def count_off(worker: Worker, resource_class: int, n: int) -> None:
+    """The worker has `n` tasks of a class less; classes without any are not there."""
+    worker.has_news = True
+    before = worker.outstanding[resource_class]
+    if before > n:
+        worker.outstanding[resource_class] = before - n
+        worker.work_us[resource_class] *= (before - n) / before
     else:
-        del outstanding[resource_class]
+        del worker.outstanding[resource_class], worker.work_us[resource_class]
 
 
 def give_back(state: ServerState, session: ServerSession, task: int) -> None:

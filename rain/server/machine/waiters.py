@@ -9,21 +9,32 @@ from __future__ import annotations
 import re
 from array import array
 
-from rain.core.failure import Cause, Failure
-from rain.core.ids import NONE, SERVER, object_name, task_name
+from msgspec.structs import replace
+
+from rain.core.ids import NONE, SERVER, object_name
 from rain.protocol.client import MAX_INLINE_CONSTANT, MAX_PART_BYTES, Located, Progress, RequestFailed, WaitDone
 from rain.protocol.columns import EMPTY, column
 from rain.protocol.transfer import Peer
-from rain.server.machine.effects import SendLocated
-from rain.server.machine.stages import FAILED, FINISHED
+from rain.server.machine.effects import SendLocated, SendWaitDone
+from rain.server.machine.stages import FINISHED
 from rain.server.machine.state import FailedTask, PendingLocate, PendingWait, ServerSession, ServerState
-from rain.server.machine.tables import AVAILABLE, AWAITED, CONSTANT, STASHED
+from rain.server.machine.stretches import all_are, is_stretch
+from rain.server.machine.tables import AVAILABLE, AWAITED, CONSTANT, KEPT, STASHED
+from rain.server.machine.task_info import failed_task_info, failure_of
+from rain.server.machine.transitions import outputs_of
 
 #: Unfinished tasks that a client may have, and the share of them that ends between two messages of `Progress`.
 SUBMIT_WINDOW = 2_000_000
 PROGRESS_STEP = SUBMIT_WINDOW // 16
+#: Results travel with the answer to a wait for at most so many tasks, and so many bytes of them.
+MAX_TASKS_ALONG = 64
+MAX_BYTES_ALONG = 64 << 10
 
+_AT_HAND = KEPT | AVAILABLE | STASHED
+_IS_STASHED = bytes(bool(flags & STASHED) for flags in range(256))
 _UNFINISHED = re.compile(b"[\x00-\x02]")
+_IS_FINISHED = bytes(stage == FINISHED for stage in range(256))
+_ENDED_BADLY = bytes(stage > FINISHED for stage in range(256))
 
 
 def start_wait(state: ServerState, session: ServerSession, wait: PendingWait) -> None:
@@ -56,11 +67,14 @@ def answer_waiters(state: ServerState, session: ServerSession) -> None:
             state.outbox.tell_client(session.client, Progress(session.number, done, session.unfinished))
 
 
-def request_failed(session: ServerSession, request: int, failed: FailedTask | None, reason: str) -> RequestFailed:
+def request_failed(
+    state: ServerState, session: ServerSession, request: int, failed: FailedTask | None, reason: str
+) -> RequestFailed:
     """The answer to a request that cannot be met, with the failure of a task where there is one."""
     if failed is None:
         return RequestFailed(request, reason)
-    return RequestFailed(request, reason, failed.task, failed.attempt, failed.worker, failed.failure)
+    info = failed_task_info(state, session, failed.task)
+    return RequestFailed(request, reason, failed.task, failed.attempt, failed.worker, failed.failure, info)
 
 
 def _answer_wait(state: ServerState, session: ServerSession, wait: PendingWait, look_for_failures: bool) -> bool:
@@ -81,7 +95,7 @@ def _answer_wait(state: ServerState, session: ServerSession, wait: PendingWait, 
     if failed is None and session.failed_reason is None:
         state.outbox.tell_client(wait.client, WaitDone(wait.request))
     else:
-        state.outbox.tell_client(wait.client, request_failed(session, wait.request, failed, reason))
+        state.outbox.tell_client(wait.client, request_failed(state, session, wait.request, failed, reason))
     return True
 
 
@@ -97,6 +111,9 @@ def _all_ended(session: ServerSession, wait: PendingWait) -> bool:
 
 def _first_failed(session: ServerSession, wait: PendingWait) -> FailedTask | None:
     stage = session.tasks.stage
+    if wait.some is not None:
+        task = wait.some.first_where(stage, _ENDED_BADLY)
+        return None if task is None else failure_of(session, task)
     for task in wait.tasks or ():
         if stage[task] > FINISHED:
             return failure_of(session, task)
@@ -107,37 +124,55 @@ def _answer_if_finished(state: ServerState, session: ServerSession, wait: Pendin
     tasks = wait.tasks if wait.tasks is not None else array("I")
     stage = session.tasks.stage
     if wait.some is not None:
-        if tasks and not any(stage.find(FINISHED, first, stop) >= 0 for first, stop in wait.some):
+        n_left = len(wait.some)
+        finished = wait.some.take_where(stage, _IS_FINISHED)
+        if n_left and not finished:
             return False
-        finished = array("I", [task for task in tasks if stage[task] == FINISHED])
-        state.outbox.tell_client(wait.client, WaitDone(wait.request, column(finished)))
+        if wait.stays and wait.some:
+            session.followed[wait.request] = wait.some
+        _say_done(state, session, wait, WaitDone(wait.request, column(finished)), finished)
         return True
     while wait.cursor < len(tasks) and stage[tasks[wait.cursor]] >= FINISHED:
         wait.cursor += 1
     if wait.cursor < len(tasks):
         return False
-    state.outbox.tell_client(wait.client, WaitDone(wait.request))
+    _say_done(state, session, wait, WaitDone(wait.request), tasks)
     return True
 
 
-def failure_of(session: ServerSession, task: int) -> FailedTask:
-    """Why a FAILED or CANCELLED task is so: its own failure, that of the task it depends on, or the cancelling."""
-    tasks = session.tasks
-    culprit = task if tasks.stage[task] == FAILED else tasks.culprit[task]
-    failed = session.failed_tasks.get(culprit)
-    if failed is not None:
-        return failed
-    text = session.failed_reason or f"{task_name(session.number, task)} was cancelled."
-    failure = Failure(cause=Cause.CANCELLED, message=text)
-    return FailedTask(task, tasks.attempt[task], _worker_or_zero(tasks.worker[task]), failure)
+def _say_done(
+    state: ServerState, session: ServerSession, wait: PendingWait, done: WaitDone, finished: array[int]
+) -> None:
+    """Answers a wait; small results of few tasks, kept to be fetched, travel with the answer."""
+    objects = _small_results(session, finished)
+    if not objects:
+        state.outbox.tell_client(wait.client, done)
+        return
+    located = _located(state, session, wait.request, objects)
+    state.outbox.say(SendWaitDone(wait.client, session.number, replace(done, objects=column(objects), located=located)))
 
 
-def _worker_or_zero(worker: int) -> int:
-    return SERVER if worker == NONE else worker
+def _small_results(session: ServerSession, tasks: array[int]) -> array[int]:
+    """The kept outputs of these tasks that the stash has, where tasks and bytes are few."""
+    found = array("I")
+    if len(tasks) > MAX_TASKS_ALONG:
+        return found
+    flags, size = session.objects.flags, session.objects.size
+    room = MAX_BYTES_ALONG
+    for task in tasks:
+        for obj in outputs_of(session, task):
+            if flags[obj] & _AT_HAND == _AT_HAND:
+                room -= size[obj]
+                if room < 0:
+                    return found
+                found.append(obj)
+    return found
 
 
 def _answer_locate(state: ServerState, session: ServerSession, locate: PendingLocate) -> bool:
     flags = session.objects.flags
+    if len(locate.objects) > 1 and _all_at_hand(session, locate.objects):
+        locate.cursor = len(locate.objects)
     while locate.cursor < len(locate.objects):
         obj = locate.objects[locate.cursor]
         if not flags[obj] & AVAILABLE:
@@ -146,7 +181,8 @@ def _answer_locate(state: ServerState, session: ServerSession, locate: PendingLo
         if locate.cursor == len(locate.objects):
             lost = (place for place, obj in enumerate(locate.objects) if not flags[obj] & AVAILABLE)
             locate.cursor = next(lost, locate.cursor)
-    state.outbox.say(_located(state, session, locate))
+    located = _located(state, session, locate.request, locate.objects)
+    state.outbox.say(SendLocated(locate.client, session.number, column(locate.objects), located))
     return True
 
 
@@ -169,33 +205,50 @@ def _answer_unavailable(state: ServerState, session: ServerSession, locate: Pend
             f"{object_name(session.number, obj)}, output of {spec.name or spec.kind!r}, was not kept, so it is gone. "
             "Call `.keep()` before `submit()`."
         )
-    state.outbox.tell_client(locate.client, request_failed(session, locate.request, failed, reason))
+    state.outbox.tell_client(locate.client, request_failed(state, session, locate.request, failed, reason))
     return True
 
 
-def _located(state: ServerState, session: ServerSession, locate: PendingLocate) -> SendLocated:
+def _located(state: ServerState, session: ServerSession, request: int, wanted: array[int]) -> Located:
     objects = session.objects
-    holders = array("I", map(objects.holder_to_show, locate.objects))
-    sizes = array("Q", map(objects.size.__getitem__, locate.objects))
-    inline = array("B", bytes(len(holders)))
-    budget = MAX_PART_BYTES
-    for place, obj in enumerate(locate.objects):
-        if objects.flags[obj] & STASHED and sizes[place] <= min(budget, MAX_INLINE_CONSTANT):
-            inline[place] = 1
-            budget -= sizes[place]
+    sizes = array("Q", map(objects.size.__getitem__, wanted))
+    if _all_at_hand(session, wanted) and sum(sizes) <= MAX_PART_BYTES and max(sizes) <= MAX_INLINE_CONSTANT:
+        holders, inline = array("I", bytes(4 * len(wanted))), array("B", (1,)) * len(wanted)
+    else:
+        holders, inline = array("I", map(objects.holder_to_show, wanted)), array("B", bytes(len(wanted)))
+        budget = MAX_PART_BYTES
+        for place, obj in enumerate(wanted):
+            if objects.flags[obj] & STASHED and sizes[place] <= min(budget, MAX_INLINE_CONSTANT):
+                inline[place] = 1
+                budget -= sizes[place]
     numbers = set(holders) - {SERVER}
     peers: tuple[Peer, ...] = tuple(state.workers[number].peer for number in sorted(numbers))
-    located = Located(
-        request=locate.request,
+    return Located(
+        request=request,
         holder=column(holders),
         size=column(sizes),
         inline=column(inline),
         data=EMPTY,
-        content_types=tuple(content_type_of(session, obj) for obj in locate.objects),
+        content_types=_content_types(session, wanted),
         peers=peers,
-        users=_users(session, locate.objects),
+        users=_users(session, wanted),
     )
-    return SendLocated(locate.client, session.number, column(locate.objects), located)
+
+
+def _all_at_hand(session: ServerSession, wanted: array[int]) -> bool:
+    """Whether these are neighbours of which the stash has the bytes."""
+    if not wanted or not is_stretch(wanted):
+        return False
+    return session.objects.flags[wanted[0] : wanted[-1] + 1].translate(_IS_STASHED).find(0) < 0
+
+
+def _content_types(session: ServerSession, wanted: array[int]) -> tuple[str | None, ...]:
+    n = len(wanted)
+    if n > 1 and is_stretch(wanted):
+        number = session.objects.content_type[wanted[0]]
+        if number and all_are(session.objects.content_type, wanted[0], n, number):
+            return (session.content_types[number],) * n
+    return tuple([content_type_of(session, obj) for obj in wanted])
 
 
 def _users(session: ServerSession, objects: array[int]) -> tuple[tuple[int, bytes], ...]:

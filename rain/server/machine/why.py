@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from rain.core.failure import Cause
 from rain.core.ids import NONE, object_name, session_name, task_name, worker_name
-from rain.protocol.client import QueryWhy, RequestFailed, Why
+from rain.protocol.client import RequestFailed
+from rain.protocol.queries import QueryWhy, Why
+from rain.server.machine.attempts import past_attempts, progress_of
 from rain.server.machine.rooms import slots_of, staying
 from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES
 from rain.server.machine.state import ConnectedClient, ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE
+from rain.server.machine.task_info import failure_of
 from rain.server.machine.unrunnable import describe_workers
-from rain.server.machine.waiters import failure_of
 
 #: So many missing inputs are named.
 MAX_INPUTS = 5
@@ -46,9 +48,9 @@ def explain(state: ServerState, session: ServerSession, task: int) -> tuple[str,
         first, *more = ["waits for inputs:"]
     if stage < FINISHED:
         more += _missing_inputs(session, task)
-        failures = session.failed_attempts.get(task, 0)
-        if failures:
-            more.append(f"attempts that failed before: {failures}")
+        more += _failures_before(session, task)
+    if stage != FINISHED:
+        more += _progress(session, task)
     return (f"{_described(session, task)} {first}", *more)
 
 
@@ -152,6 +154,23 @@ def _missing(session: ServerSession, obj: int, maker: int) -> str:
     state = STAGE_NAMES[tasks.stage[maker]]
     where = f" on {worker_name(tasks.worker[maker])}" if tasks.stage[maker] == ASSIGNED else ""
     return f"{name} of {_described(session, maker)}, which is {state}{where}"
+
+
+def _failures_before(session: ServerSession, task: int) -> list[str]:
+    failures = session.failed_attempts.get(task, 0)
+    lines = [f"attempts that failed before: {failures}"] if failures else []
+    for past in past_attempts(session, task):
+        if past.error is not None:
+            first = past.error.partition("\n")[0]
+            lines.append(f"attempt {past.attempt} failed on {worker_name(past.worker)}: {first}")
+    return lines
+
+
+def _progress(session: ServerSession, task: int) -> list[str]:
+    said = progress_of(session, task)
+    if said is None:
+        return []
+    return [f"progress: {said.fraction:.1%}" + (f", {said.text}" if said.text else "")]
 
 
 def _described(session: ServerSession, task: int) -> str:

@@ -8,9 +8,13 @@ from rain.protocol.columns import check_below, unpack
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import Failed, Fetched, Unavailable
 from rain.server.machine.attachments import keep_note
+from rain.server.machine.attempts import retire_attempt
+from rain.server.machine.attention import look_at_all
 from rain.server.machine.events import WorkerJoined
 from rain.server.machine.failures import attempt_failed, input_unavailable
+from rain.server.machine.incoming import arrived, given_up, worker_gone
 from rain.server.machine.recovery import distrust, worker_lost
+from rain.server.machine.refusals import copy_refused
 from rain.server.machine.stages import ASSIGNED, FINISHED
 from rain.server.machine.state import ServerSession, ServerState, Worker
 from rain.server.machine.tables import AVAILABLE, CONSTANT, KEPT
@@ -20,6 +24,7 @@ from rain.server.machine.transitions import add_holder, give_back, make_availabl
 def worker_joined(state: ServerState, event: WorkerJoined) -> None:
     """A new worker, with nothing; one of that number that was there before is gone."""
     worker_left(state, event.worker)
+    look_at_all(state)
     state.workers[event.worker] = Worker(
         number=event.worker,
         host=event.host,
@@ -34,9 +39,12 @@ def worker_joined(state: ServerState, event: WorkerJoined) -> None:
 
 def worker_left(state: ServerState, number: int) -> None:
     """The worker is gone with its tasks and its data."""
-    worker = state.workers.pop(number, None)
+    worker = state.workers.get(number)
     if worker is None:
         return
+    look_at_all(state)
+    worker_gone(state, worker)
+    del state.workers[number]
     state.outbox.worker_left(number)
     worker_lost(state, number)
     for client, request in worker.drain.waiters if worker.drain is not None else ():
@@ -54,6 +62,8 @@ def attempt_ended_badly(state: ServerState, worker: Worker, message: Failed) -> 
         keep_note(session, message.task, message.note)
         session.tasks.duration_us[message.task] = min(max(0, message.duration_us), 0xFFFFFFFF)
         attempt_failed(state, session, message.task, worker.number, message.failure)
+        if session.tasks.is_unfinished(message.task):
+            retire_attempt(session, message.task, message.attempt, worker.number, message.failure.message)
 
 
 def inputs_unavailable(state: ServerState, worker: Worker, message: Unavailable) -> None:
@@ -67,18 +77,29 @@ def inputs_unavailable(state: ServerState, worker: Worker, message: Unavailable)
         return
     check_below(objects, len(session.objects), "objects")
     state.touched.add(session.number)
-    from_server = {obj for obj, holder in zip(objects, holders, strict=True) if holder == SERVER}
+    given_up(state, worker, session.number, objects)
+    # What a worker that is gone held is no fault of the reader, and is made again.
+    refused = {
+        obj: holder
+        for obj, holder in zip(objects, holders, strict=True)
+        if message.unwritten or holder == SERVER or holder in state.workers
+    }
     for task, attempt in zip(tasks, attempts, strict=True):
         if not _is_expected(session, worker, task, attempt):
             continue
-        if from_server and not from_server.isdisjoint(session.tasks.inputs_of(task)):
-            input_unavailable(state, session, task, worker.number)
-        else:
+        obj = next((obj for obj in session.tasks.inputs_of(task) if obj in refused), None)
+        if obj is None:
             give_back(state, session, task)
+        else:
+            holder, reason = refused[obj], message.unwritten
+            input_unavailable(state, session, task, worker.number, obj=obj, holder=holder, unwritten=reason)
         if session.failed_reason is not None:
             return
     for obj, holder in zip(objects, holders, strict=True):
-        if holder in state.workers:
+        if message.unwritten:
+            # The holder has it all the same.
+            copy_refused(state, session.number, obj, holder, worker.number)
+        elif holder in state.workers:
             distrust(state, session, obj, holder)
 
 
@@ -93,6 +114,8 @@ def objects_fetched(state: ServerState, worker: Worker, message: Fetched) -> Non
         return
     check_below(objects, len(session.objects), "objects")
     state.touched.add(session.number)
+    if worker.incoming:
+        arrived(state, worker, session.number, objects)
     table = session.objects
     for obj in objects:
         flags = table.flags[obj]

@@ -1,20 +1,20 @@
-"""Tasks that the server gives to this worker: columns become tasks, and inputs that are not here are ordered."""
+"""Tasks that the server gives to this worker: columns become runs, and inputs that are not here are ordered."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
-
-from msgspec.structs import replace
 
 from rain.core import resources
 from rain.core.errors import ProtocolViolation
 from rain.core.ids import object_name
-from rain.protocol.columns import EMPTY, Column, check_total, unpack
+from rain.protocol.columns import EMPTY, check_total, unpack
 from rain.protocol.worker import Compute, NumberedSpec
 from rain.worker.machine.cancel import cancel_tasks
-from rain.worker.machine.effects import LearnPeers, QueuedTask
+from rain.worker.machine.effects import LearnPeers
+from rain.worker.machine.numbers import steady_end
 from rain.worker.machine.outbox import TurnEffects
-from rain.worker.machine.state import HeldSession, HeldTask, Lane, Spec, State
+from rain.worker.machine.state import HeldRun, HeldSession, Lane, Spec, State
 from rain.worker.machine.transitions import give_back, make_ready, object_present
 
 
@@ -33,8 +33,9 @@ def compute(state: State, message: Compute, outbox: TurnEffects) -> None:
     if message.source:
         _take_sources(state, session, message, outbox)
     lost: dict[int, int] = {}
-    for queued in rows.with_users() if rows.users else rows:
-        _accept(state, session, queued, lost, outbox)
+    for run in rows.runs(state.next_order):
+        _accept(state, session, run, lost, outbox)
+    state.next_order += len(rows.tasks)
     if lost:
         give_back(session, lost, outbox)
 
@@ -55,32 +56,56 @@ class _Rows:
         self.args = message.args
         check_total(self.args_sizes, len(self.args), "args")
         self.users = dict(message.task_users)
+        self._user_positions = sorted(self.users)
         if self.users and not all(0 <= position < n_rows for position in self.users):
             raise ProtocolViolation(f"task_users: a position is beyond the {n_rows} tasks of the message")
         unknown = set(self.specs) - session.specs.keys()
         if unknown:
             raise ProtocolViolation(f"s{session.number}: specs {sorted(unknown)} were never sent to this worker")
+        self._known = session.specs
 
-    def __iter__(self) -> Iterator[QueuedTask]:
-        columns = zip(self.tasks, self.attempts, self.specs, self.first_outputs, strict=True)
-        args: Column = EMPTY
-        inputs: tuple[int, ...] = ()
-        args_at = inputs_at = 0
-        for row, n_inputs, args_size in zip(columns, self.n_inputs, self.args_sizes, strict=True):
-            args, inputs = EMPTY, ()
-            if args_size:
-                args = self.args[args_at : args_at + args_size]
-                args_at += args_size
-            if n_inputs:
-                inputs = tuple(self.inputs[inputs_at : inputs_at + n_inputs])
-                inputs_at += n_inputs
-            yield QueuedTask(*row, args, inputs)
+    def runs(self, order: int) -> Iterator[HeldRun]:
+        """All tasks, those that are neighbours and alike as one; `order` of the first."""
+        args_sizes = memoryview(self.args_sizes)
+        start = args_at = inputs_at = 0
+        while start < len(self.tasks):
+            spec = self._known[self.specs[start]]
+            stop = self._run_end(start, spec)
+            args_end = args_at + sum(args_sizes[start:stop])
+            inputs_end = inputs_at + self.n_inputs[start]
+            yield HeldRun(
+                self.tasks[start],
+                stop - start,
+                self.attempts[start],
+                spec,
+                self.first_outputs[start],
+                order + start,
+                self.args[args_at:args_end] if args_end > args_at else EMPTY,
+                args_sizes[start:stop] if stop - start > 1 else EMPTY,
+                tuple(self.inputs[inputs_at:inputs_end]) if inputs_end > inputs_at else (),
+                self.users.get(start, b"") if self.users else b"",
+            )
+            start, args_at, inputs_at = stop, args_end, inputs_end
 
-    def with_users(self) -> Iterator[QueuedTask]:
-        """The tasks, each with what its author attached to it."""
-        for position, queued in enumerate(self):
-            user = self.users.get(position)
-            yield queued if user is None else replace(queued, user=user)
+    def _run_end(self, start: int, spec: Spec) -> int:
+        """The row after those that are one run with this one: alike, numbered on, without inputs and users."""
+        end = len(self.tasks)
+        if self.n_inputs[start] or start + 1 == end or self.tasks[start + 1] != self.tasks[start] + 1:
+            return start + 1
+        if self.users:
+            if start in self.users:
+                return start + 1
+            place = bisect_right(self._user_positions, start)
+            end = self._user_positions[place] if place < len(self._user_positions) else end
+        for column, step in (
+            (self.tasks, 1),
+            (self.first_outputs, spec.n_outputs),
+            (self.specs, 0),
+            (self.attempts, 0),
+            (self.n_inputs, 0),
+        ):
+            end = steady_end(column, start, end, step)
+        return end
 
 
 def _learn_specs(state: State, session: HeldSession, specs: tuple[NumberedSpec, ...]) -> None:
@@ -107,7 +132,7 @@ def _take_sources(state: State, session: HeldSession, message: Compute, outbox: 
         session.doomed.discard(obj)
         if is_inline:
             outbox.keep(session.number, obj)
-            object_present(state, session, obj, size)
+            object_present(state, session, obj)
         elif obj in session.present:
             # The server does not count on it; it has to, or it would never drop the object.
             outbox.fetched(session.number, obj)
@@ -118,26 +143,25 @@ def _take_sources(state: State, session: HeldSession, message: Compute, outbox: 
             outbox.fetch(session.number, holder, obj, size)
 
 
-def _accept(state: State, session: HeldSession, queued: QueuedTask, lost: dict[int, int], outbox: TurnEffects) -> None:
-    known = session.tasks.get(queued.task)
-    if known is not None:
-        if known.queued.attempt >= queued.attempt:
-            return
-        cancel_tasks(state, session, [known], outbox)
-    spec = session.specs[queued.spec]
-    task = HeldTask(queued, spec, state.next_order)
-    state.next_order += 1
-    session.tasks[queued.task] = task
-    for obj in range(queued.first_output, queued.first_output + spec.n_outputs):
-        session.making[obj] = task
-    if queued.inputs:
-        _await_inputs(state, session, task, lost)
-    if not task.missing:
-        make_ready(state, task)
+def _accept(state: State, session: HeldSession, run: HeldRun, lost: dict[int, int], outbox: TurnEffects) -> None:
+    if session.tasks.get(run.task) is not None if run.count == 1 else session.tasks.any_of(run.task, run.count):
+        while run.count > 1:
+            _accept(state, session, run.cut(1), lost, outbox)
+        known = session.tasks.get(run.task)
+        if known is not None:
+            if known.attempt >= run.attempt:
+                return
+            cancel_tasks(state, session, (run.task,), outbox)
+    session.tasks.set(run.task, run, run.count)
+    session.making.add(run.first_output, run.n_outputs)
+    if run.inputs:
+        _await_inputs(state, session, run, lost)
+    if not run.missing:
+        make_ready(state, run)
 
 
-def _await_inputs(state: State, session: HeldSession, task: HeldTask, lost: dict[int, int]) -> None:
-    for obj in set(task.queued.inputs):
+def _await_inputs(state: State, session: HeldSession, task: HeldRun, lost: dict[int, int]) -> None:
+    for obj in set(task.inputs):
         session.needed[obj] = session.needed.get(obj, 0) + 1
         if obj in session.present:
             continue

@@ -6,7 +6,8 @@ competes with it starts before it. So its wait is bounded by that time and the l
 
 *Batches.* An executor holds the resources of one task of its class while it has a batch. Nothing known of a task's
 duration: a batch of one. Else as many as fit into `BATCH_US` of work, and never more than an even share of what is
-ready (guided self-scheduling: the share shrinks as the queue does, so no long tail is left to one executor).
+ready (guided self-scheduling: the share shrinks as the queue does, so no long tail is left to one executor). A run of
+tasks of which only some fit is cut.
 
 *Double buffering.* A batch of short tasks may queue behind another one, so that an executor need not wait for a round
 trip; only for the oldest lane, so that no younger task keeps an executor busy that an older one waits for.
@@ -21,12 +22,12 @@ from rain.core.resources import Offer
 from rain.worker.machine.effects import RunBatch
 from rain.worker.machine.executors import kill, start_executors
 from rain.worker.machine.outbox import TurnEffects
-from rain.worker.machine.state import Batch, Executor, HeldTask, Lane, RequestClass, Stage, State
-from rain.worker.machine.transitions import close_lane
+from rain.worker.machine.state import Batch, Executor, HeldRun, Lane, RequestClass, Spec, Stage, State
+from rain.worker.machine.transitions import close_lane, cut_off
 
 #: How much work a batch holds at most, as far as is known; one task may be longer.
 BATCH_US = 2000.0
-MAX_BATCH = 256
+MAX_BATCH = 2048
 #: Tasks whose mean duration is below this are short.
 SHORT_US = 1000.0
 #: How long a task that does not fit lets younger ones pass.
@@ -63,7 +64,7 @@ def dispatch(state: State, now: float, outbox: TurnEffects) -> None:
                     _want_executors(state, lane, outbox)
                 continue
             executor = buffered
-        outbox.order(_give_batch(state, lane, executor, now))
+        outbox.run(_give_batch(state, lane, executor, now))
 
 
 def _idle_for_gpus(state: State, amount: int) -> tuple[bool, Executor | None, tuple[int, ...]]:
@@ -119,7 +120,7 @@ def _want_executors(state: State, lane: Lane, outbox: TurnEffects) -> None:
     useful = min(
         request_class.limit - request_class.n_running,
         resources.slots(state.free, request_class.request),
-        len(lane.heap),
+        lane.n_ready,
     )
     count = min(useful - state.n_starting, state.max_executors - len(state.executors))
     if count > 0:
@@ -128,7 +129,7 @@ def _want_executors(state: State, lane: Lane, outbox: TurnEffects) -> None:
 
 def _executor_with_room(state: State, lane: Lane) -> Executor | None:
     """An executor that runs a batch of short tasks of this class, with nothing behind it."""
-    if not _is_short(lane.heap[0][1]):
+    if not _is_short(lane.heap[0][1].spec):
         return None
     for executor in state.executors.values():
         if (
@@ -142,47 +143,56 @@ def _executor_with_room(state: State, lane: Lane) -> Executor | None:
 
 
 def _give_batch(state: State, lane: Lane, executor: Executor, now: float) -> RunBatch:
-    tasks = _take_batch(lane)
+    runs = _take_batch(state, lane)
     lane.blocked_since = None
     if not lane.heap:
         close_lane(state, lane)
     known = executor.known.setdefault(lane.session, set())
     new_specs = []
-    for task in tasks:
-        task.executor = executor
-        if task.spec.number not in known:
-            known.add(task.spec.number)
-            new_specs.append((task.spec.number, task.spec.spec))
-    timeout_s = tasks[0].spec.spec.timeout_s
-    executor.batches.append(
-        Batch(
-            lane.session,
-            {task.queued.task: task for task in tasks},
-            is_short=_is_short(tasks[0]),
-            deadline=None if timeout_s is None else now + timeout_s,
-        )
-    )
+    for run in runs:
+        run.executor = executor
+        if run.spec.number not in known:
+            known.add(run.spec.number)
+            new_specs.append((run.spec.number, run.spec.spec))
+    timeout_s = runs[0].spec.spec.timeout_s
+    deadline = None if timeout_s is None else now + timeout_s
+    executor.batches.append(Batch(lane.session, runs, is_short=_is_short(runs[0].spec), deadline=deadline))
     gpus = executor.gpus if state.gpus.free else None
-    return RunBatch(executor.number, lane.session, tuple(new_specs), tuple([task.queued for task in tasks]), gpus)
+    return RunBatch(executor.number, lane.session, tuple(new_specs), tuple([run.queued() for run in runs]), gpus)
 
 
-def _take_batch(lane: Lane) -> list[HeldTask]:
+def _take_batch(state: State, lane: Lane) -> list[HeldRun]:
     """Takes tasks from the head of the lane; all of them are short, or there is one."""
-    heap = lane.heap
-    share = min(-(-len(heap) // lane.request_class.limit), MAX_BATCH)
-    tasks = [heappop(heap)[1]]
-    if share == 1 or not _is_short(tasks[0]):
-        return tasks
-    left_us = BATCH_US - (tasks[0].spec.mean_us or 0.0)
-    while len(tasks) < share and _is_short(heap[0][1]):
-        left_us -= heap[0][1].spec.mean_us or 0.0
-        if left_us < 0.0:
+    first = lane.heap[0][1].spec
+    if not _is_short(first):
+        return [_take_head(state, lane, 1)]
+    room = min(-(-lane.n_ready // lane.request_class.limit), MAX_BATCH)
+    left_us = BATCH_US
+    runs: list[HeldRun] = []
+    while room and lane.heap and _is_short(spec := lane.heap[0][1].spec):
+        mean_us = spec.mean_us or 0.0
+        n_fitting = int(left_us / mean_us) if mean_us else room
+        count = min(lane.heap[0][1].count, room, n_fitting if runs else max(1, n_fitting))
+        if not count:
             break
-        tasks.append(heappop(heap)[1])
-    return tasks
+        runs.append(_take_head(state, lane, count))
+        room -= count
+        left_us -= count * mean_us
+    return runs
 
 
-def _is_short(task: HeldTask) -> bool:
+def _take_head(state: State, lane: Lane, count: int) -> HeldRun:
+    """The first `count` tasks of the oldest run."""
+    run = lane.heap[0][1]
+    lane.n_ready -= count
+    if count == run.count:
+        return heappop(lane.heap)[1]
+    head = cut_off(state.sessions[lane.session], run, count)
+    # Still before all others.
+    lane.heap[0] = (run.order, run)
+    return head
+
+
+def _is_short(spec: Spec) -> bool:
     """Known to be short, and without a time limit of its own (which is measured per batch)."""
-    spec = task.spec
     return spec.mean_us is not None and spec.mean_us < SHORT_US and spec.spec.timeout_s is None

@@ -7,24 +7,30 @@ from array import array
 import msgspec
 
 from rain.core.spec import TaskSpec
-from rain.protocol.columns import Column
+from rain.protocol.columns import EMPTY, Column
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import Done, FromWorker
 
 
-class QueuedTask(msgspec.Struct, frozen=True, array_like=True):
-    """What an executor must know of a task; its inputs are in the store."""
+class QueuedRun(msgspec.Struct, frozen=True, array_like=True):
+    """Neighbouring tasks, often one, as an executor must know of them; their inputs are in the store."""
 
+    #: The first one; tasks and outputs of the others are numbered on.
     task: int
     attempt: int
     spec: int
     first_output: int
-    #: Opaque; a slice of the message that brought it.
+    #: Opaque, of all of them; a slice of the message that brought them.
     args: Column
-    #: Objects, repeats possible, in the order in which the task reads them.
+    #: Objects, repeats possible, in the order in which the task reads them; none where there is more than one task.
     inputs: tuple[int, ...]
-    #: JSON of its `spec.user`; empty where there is none.
+    #: JSON of its `spec.user`; empty where there is none, and where there is more than one task.
     user: bytes = b""
+    count: int = 1
+    #: u32 per task, where there is more than one.
+    args_size: Column = EMPTY
+    #: Of each task.
+    n_outputs: int = 1
 
 
 class RunBatch(msgspec.Struct, frozen=True):
@@ -33,7 +39,7 @@ class RunBatch(msgspec.Struct, frozen=True):
     executor: int
     session: int
     new_specs: tuple[tuple[int, TaskSpec], ...]
-    tasks: tuple[QueuedTask, ...]
+    runs: tuple[QueuedRun, ...]
     #: Those of each task while it runs; None where the worker offers none.
     gpus: tuple[int, ...] | None = None
 

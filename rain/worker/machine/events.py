@@ -10,7 +10,8 @@ from array import array
 import msgspec
 
 from rain.core.liveness import Tick
-from rain.protocol.executor import TaskDone, TaskFailed
+from rain.core.note import TaskProgress
+from rain.protocol.executor import RangeDone, TaskDone, TaskFailed
 from rain.protocol.worker import FromServer
 
 
@@ -34,6 +35,8 @@ class InputsUnavailable(msgspec.Struct, frozen=True):
     session: int
     holder: int
     objects: array[int]
+    #: Why they could not be written here, though the holder has them; empty: it did not give them.
+    unwritten: str = ""
 
 
 class ExecutorReady(msgspec.Struct, frozen=True):
@@ -43,12 +46,23 @@ class ExecutorReady(msgspec.Struct, frozen=True):
 
 
 class ExecutorReported(msgspec.Struct, frozen=True):
-    """Tasks of an executor ended, in this order; the bytes of their results are in the store already."""
+    """Tasks of an executor ended; the bytes of their results are in the store already."""
 
     executor: int
     session: int
     done: tuple[TaskDone, ...]
     failed: tuple[TaskFailed, ...]
+    ranges: tuple[RangeDone, ...] = ()
+
+
+class ExecutorProgressed(msgspec.Struct, frozen=True):
+    """A task of an executor said how far it is."""
+
+    executor: int
+    session: int
+    task: int
+    attempt: int
+    progress: TaskProgress
 
 
 class ExecutorEnded(msgspec.Struct, frozen=True):
@@ -67,4 +81,13 @@ class ExecutorEnded(msgspec.Struct, frozen=True):
     stdout: str = ""
 
 
-Event = ExecutorReported | ServerSaid | InputsArrived | InputsUnavailable | ExecutorReady | ExecutorEnded | Tick
+Event = (
+    ExecutorReported
+    | ServerSaid
+    | InputsArrived
+    | InputsUnavailable
+    | ExecutorReady
+    | ExecutorEnded
+    | ExecutorProgressed
+    | Tick
+)

@@ -9,8 +9,8 @@ from rain.protocol.worker import Failed
 from rain.worker.machine.effects import Complain, Exit, KillExecutor, StartExecutor
 from rain.worker.machine.events import ExecutorEnded, ExecutorReady
 from rain.worker.machine.outbox import TurnEffects
-from rain.worker.machine.state import Executor, HeldSession, HeldTask, Stage, State
-from rain.worker.machine.transitions import discard_outputs, forget_task, make_ready, outputs
+from rain.worker.machine.state import Executor, HeldRun, HeldSession, Stage, State
+from rain.worker.machine.transitions import cut_off, discard_outputs, forget_run, make_ready
 
 #: After this many executors in a row that ended before any task began, they are started one by one, with pauses.
 MAX_EARLY_DEATHS = 3
@@ -114,55 +114,63 @@ def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: TurnE
     if executor.stage is Stage.STARTING:
         state.n_starting -= 1
     free_resources(state, executor)
-    rest = [(batch.session, task) for batch in executor.batches for task in batch.tasks.values()]
     n_begun = max(0, event.n_started - executor.n_reported)
     is_blamed = executor.stage is not Stage.KILLED or executor.timed_out
-    for index, (number, task) in enumerate(rest):
-        runs_at_end = index == n_begun - 1
-        _task_left(
-            state,
-            number,
-            task,
-            outbox,
-            ending=(_failure(task, executor, event), _note(event)) if runs_at_end and is_blamed else None,
-            begun=index < n_begun,
-        )
+    had_tasks = bool(executor.batches)
+    for number, run in [(batch.session, run) for batch in executor.batches for run in batch.runs]:
+        session = state.sessions.get(number)
+        done, at_end, rest = _by_fate(session, run, n_begun)
+        n_begun -= run.count
+        if done is not None:
+            _left_over(state, number, done, outbox, begun=True)
+        if at_end is not None and is_blamed and session is not None and session.tasks.get(at_end.task) is at_end:
+            fail(session, at_end, _failure(at_end, executor, event), outbox, note=_note(event))
+            discard_outputs(session, at_end, outbox)
+        elif at_end is not None:
+            _left_over(state, number, at_end, outbox, begun=True)
+        if rest is not None:
+            _left_over(state, number, rest, outbox, begun=False)
     if executor.stage is Stage.KILLED:
         # It may have been killed with its session, and have held the last task of a class.
         state.forget_unused_classes()
-    if executor.stage is not Stage.KILLED and not event.n_started and (rest or executor.stage is Stage.STARTING):
+    if executor.stage is not Stage.KILLED and not event.n_started and (had_tasks or executor.stage is Stage.STARTING):
         _early_death(state, event, now, outbox)
 
 
-def _task_left(
-    state: State,
-    number: int,
-    task: HeldTask,
-    outbox: TurnEffects,
-    *,
-    ending: tuple[Failure, TaskNote | None] | None,
-    begun: bool,
-) -> None:
-    """One task of an executor that ended; `ending`: how its attempt failed by that, None where it did not."""
+def _by_fate(
+    session: HeldSession | None, run: HeldRun, n_begun: int
+) -> tuple[HeldRun | None, HeldRun | None, HeldRun | None]:
+    """Of the tasks of an executor that ended: those it was done with, the one that ran, and those it had not begun.
+
+    `n_begun` counts from the first of the run on, and may be more than there are, or negative.
+    """
+    if n_begun <= 0:
+        return None, None, run
+    if n_begun > run.count:
+        return run, None, None
+    done = cut_off(session, run, n_begun - 1) if n_begun > 1 else None
+    if n_begun - (done.count if done is not None else 0) == run.count:
+        return done, run, None
+    return done, cut_off(session, run, 1), run
+
+
+def _left_over(state: State, number: int, run: HeldRun, outbox: TurnEffects, *, begun: bool) -> None:
+    """Tasks of an executor that ended, and that is no fault of theirs: they queue again, unless they were cancelled."""
     session = state.sessions.get(number)
     if session is None:
-        for obj in outputs(task) if begun else ():
-            outbox.discard(number, obj)
+        if begun:
+            outbox.discard(number, run.first_output, run.n_outputs)
         return
-    if session.tasks.get(task.queued.task) is task:
-        task.executor = None
-        if ending is None:
-            make_ready(state, task)
-        else:
-            failure, note = ending
-            fail(session, task, failure, outbox, note=note)
+    if session.tasks.get(run.task) is run:
+        run.executor = None
+        make_ready(state, run)
     if begun:
-        discard_outputs(session, task, outbox)
+        discard_outputs(session, run, outbox)
 
 
 def fail(
     session: HeldSession,
-    task: HeldTask,
+    task: HeldRun,
     failure: Failure,
     outbox: TurnEffects,
     *,
@@ -170,12 +178,11 @@ def fail(
     duration_us: int = 0,
 ) -> None:
     """The attempt failed; tasks that wait for it stay until the server cancels them."""
-    forget_task(session, task, outbox)
-    queued = task.queued
-    outbox.tell(Failed(session.number, queued.task, queued.attempt, failure, note, min(duration_us, 0xFFFFFFFF)))
+    forget_run(session, task, outbox)
+    outbox.tell(Failed(session.number, task.task, task.attempt, failure, note, min(duration_us, 0xFFFFFFFF)))
 
 
-def _failure(task: HeldTask, executor: Executor, event: ExecutorEnded) -> Failure:
+def _failure(task: HeldRun, executor: Executor, event: ExecutorEnded) -> Failure:
     if executor.timed_out:
         limit = task.spec.spec.timeout_s or 0.0
         message = f"it ran longer than its limit of {limit:g} s and was stopped"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from rain.core import resources
 from rain.core.errors import InvariantViolation
 from rain.core.ids import object_name, session_name, task_name
 from rain.worker.machine.gpus import GpuPool
-from rain.worker.machine.state import Executor, HeldSession, HeldTask, Stage, State
+from rain.worker.machine.state import Executor, HeldRun, HeldSession, Stage, State
 from rain.worker.machine.transitions import outputs
 
 
@@ -18,11 +19,16 @@ def check(state: State) -> None:
     for executor in state.executors.values():
         _check_executor(state, executor)
     for session in state.sessions.values():
-        for task in session.tasks.values():
-            _check_task(state, session, task)
+        for run in held_runs(session):
+            _check_run(state, session, run)
         _check_objects(session)
     _check_lanes(state)
     _check_numbers(state)
+
+
+def held_runs(session: HeldSession) -> list[HeldRun]:
+    """All runs of the session."""
+    return [run for _, _, run in session.tasks.stretches(0, max(session.tasks, default=-1) + 1)]
 
 
 def _require(condition: bool, what: str) -> None:
@@ -63,22 +69,21 @@ def _check_executor(state: State, executor: Executor) -> None:
     _require(bool(asked) == bool(executor.gpus), f"{name} has the gpus {executor.gpus}, asked for is {asked}")
     _require((executor.number in state.idle) == is_idle, f"{name} is idle: {is_idle}, the books differ")
     for batch in executor.batches:
-        _require(bool(batch.tasks), f"{name} has a batch without tasks")
+        _require(bool(batch.runs), f"{name} has a batch without tasks")
         _require(
             batch.deadline is None or len(executor.batches) == 1, f"{name}: the time of a batch cannot be measured"
         )
-        for task in batch.tasks.values():
-            _require(task.spec.lane.request_class is executor.holds, f"{name} holds another request than its task's")
-            _require(
-                task.executor is executor,
-                f"{name} runs {task_name(batch.session, task.queued.task)}, which does not know",
-            )
+        orders = [(run.order, run.order + run.count) for run in batch.runs]
+        _require(
+            all(before[1] <= after[0] for before, after in pairwise(orders)), f"{name} has a batch that is out of order"
+        )
+        for run in batch.runs:
+            _require(run.spec.lane.request_class is executor.holds, f"{name} holds another request than its task's")
+            task = task_name(batch.session, run.task)
+            _require(run.executor is executor, f"{name} runs {task}, which does not know")
             session = state.sessions.get(batch.session)
-            is_current = session is not None and session.tasks.get(task.queued.task) is task
-            _require(
-                is_current or executor.stage is Stage.KILLED,
-                f"{name} goes on with the cancelled {task_name(batch.session, task.queued.task)}",
-            )
+            is_current = session is not None and session.tasks.get(run.task) is run
+            _require(is_current or executor.stage is Stage.KILLED, f"{name} goes on with the cancelled {task}")
     for number in executor.known:
         _require(
             number in state.sessions or executor.stage is Stage.KILLED,
@@ -86,47 +91,49 @@ def _check_executor(state: State, executor: Executor) -> None:
         )
 
 
-def _check_task(state: State, session: HeldSession, task: HeldTask) -> None:
-    name = task_name(session.number, task.queued.task)
-    absent = set(task.queued.inputs) - session.present.keys()
-    in_batch = task.executor is not None and any(
-        batch.tasks.get(task.queued.task) is task and batch.session == session.number for batch in task.executor.batches
+def _check_run(state: State, session: HeldSession, run: HeldRun) -> None:
+    name = task_name(session.number, run.task)
+    absent = {obj for obj in run.inputs if obj not in session.present}
+    in_batch = run.executor is not None and any(
+        each is run and batch.session == session.number for batch in run.executor.batches for each in batch.runs
     )
-    queues = (task.order, task) in task.spec.lane.heap
-    _require(task.missing == len(absent), f"{name} misses {len(absent)} inputs, the books say {task.missing}")
-    _require((task.executor is not None) == in_batch, f"{name} thinks it is with an executor, or not, and is wrong")
+    queues = sum(each is run for _, each in run.spec.lane.heap)
+    _require(run.count > 0, f"{name}: an empty run")
+    _require(run.count == 1 or not (run.inputs or run.user), f"{name}: tasks of a run have nothing of their own")
+    _require(
+        all(session.tasks.get(task) is run for task in range(run.task, run.end)), f"{name}: not all of a run is held"
+    )
+    _require(run.missing == len(absent), f"{name} misses {len(absent)} inputs, the books say {run.missing}")
+    _require((run.executor is not None) == in_batch, f"{name} thinks it is with an executor, or not, and is wrong")
     _require(queues + in_batch + bool(absent) == 1, f"{name} must wait, queue or run, and just one of them")
-    if task.executor is not None:
-        _require(state.executors.get(task.executor.number) is task.executor, f"{name} runs at an executor that is gone")
+    if run.executor is not None:
+        _require(state.executors.get(run.executor.number) is run.executor, f"{name} runs at an executor that is gone")
     for obj in absent:
         _require(
-            session.waiters.get(obj, []).count(task) == 1,
+            session.waiters.get(obj, []).count(run) == 1,
             f"{name} does not wait for {object_name(session.number, obj)}",
         )
-    for obj in outputs(task):
+    for obj in outputs(run):
         _require(obj in session.making, f"{object_name(session.number, obj)} is made here, the books do not say so")
 
 
 def _check_objects(session: HeldSession) -> None:
-    needed = Counter(obj for task in session.tasks.values() for obj in set(task.queued.inputs))
+    runs = held_runs(session)
+    needed = Counter(obj for run in runs for obj in set(run.inputs))
     _require(dict(needed) == session.needed, f"{session_name(session.number)}: the counts of readers are wrong")
     for obj, waiting in session.waiters.items():
         name = object_name(session.number, obj)
         _require(obj not in session.present, f"tasks wait for {name}, which is here")
         _require(bool(waiting), f"an empty list waits for {name}")
         for task in waiting:
-            _require(session.tasks.get(task.queued.task) is task, f"a task that is gone waits for {name}")
-    for obj, task in session.making.items():
-        _require(
-            session.tasks.get(task.queued.task) is task and obj in outputs(task),
-            f"{object_name(session.number, obj)} is made by a task that is gone",
-        )
-    _require(
-        session.leftovers <= session.making.keys(), f"{session_name(session.number)}: files are left over for ever"
-    )
-    _require(
-        not session.leftovers & session.present.keys(), f"{session_name(session.number)}: a held file is left over"
-    )
+            _require(session.tasks.get(task.task) is task, f"a task that is gone waits for {name}")
+    made = {obj for run in runs for obj in outputs(run)}
+    for obj in session.making:
+        _require(obj in made, f"{object_name(session.number, obj)} is made by a task that is gone")
+    for obj in session.leftovers:
+        name = object_name(session.number, obj)
+        _require(obj in session.making, f"the file of {name} is left over for ever")
+        _require(obj not in session.present, f"{name} is held and left over")
     for obj in session.doomed:
         _require(
             obj in session.fetching or (obj in session.needed and obj in session.present),
@@ -144,10 +151,12 @@ def _check_lanes(state: State) -> None:
         _require(
             bool(lane.heap) or lane.blocked_since is None, f"{session_name(lane.session)}: an empty lane is blocked"
         )
-        for order, task in lane.heap:
+        n_ready = sum(run.count for _, run in lane.heap)
+        _require(n_ready == lane.n_ready, f"{n_ready} of {session_name(lane.session)} are ready, not {lane.n_ready}")
+        for order, run in lane.heap:
             _require(
-                session.tasks.get(task.queued.task) is task and task.order == order and task.spec.lane is lane,
-                f"{task_name(lane.session, task.queued.task)} queues without right",
+                session.tasks.get(run.task) is run and run.order == order and run.spec.lane is lane,
+                f"{task_name(lane.session, run.task)} queues without right",
             )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from rain.core.failure import Cause, Failure
-from rain.protocol.executor import TaskDone, TaskFailed
+from rain.protocol.executor import RangeDone, TaskDone, TaskFailed
 from rain.worker.machine.events import ExecutorReported, InputsArrived, InputsUnavailable
 from rain.worker.machine.executors import fail, free_resources
+from rain.worker.machine.numbers import among
 from rain.worker.machine.outbox import TurnEffects
-from rain.worker.machine.state import Executor, HeldSession, HeldTask, Stage, StartTrouble, State
+from rain.worker.machine.state import Executor, HeldRun, HeldSession, Spec, Stage, StartTrouble, State
 from rain.worker.machine.transitions import (
     discard_file,
     discard_outputs,
+    divide,
     give_back,
     object_present,
-    outputs,
+    objects_present,
     release_inputs,
     remove_object,
 )
@@ -28,25 +30,27 @@ def executor_reported(state: State, event: ExecutorReported, outbox: TurnEffects
     executor = state.executors.get(event.executor)
     if executor is None:
         return
-    executor.n_reported += len(event.done) + len(event.failed)
+    n_ended = len(event.done) + len(event.failed)
+    executor.n_reported += n_ended + sum([done.count for done in event.ranges])
     if state.trouble.n_deaths:
         state.trouble = StartTrouble()
     session = state.sessions.get(event.session)
-    for done in event.done:
-        task = _take(executor, event.session, done)
-        if task is None:
-            continue
-        if session is None or session.tasks.get(done.task) is not task:
-            _discard_results(session, event.session, task, outbox)
-        elif len(done.outputs) != task.spec.n_outputs:
-            fail(session, task, _wrong_number(session, task, done), outbox)
-            discard_outputs(session, task, outbox)
-        else:
-            _finish(state, session, task, done, outbox)
+    for done in event.ranges:
+        for run in _take(executor, session, event.session, done):
+            if session is not None and session.tasks.get(run.task) is run:
+                _finish_run(state, session, run, done, outbox)
+            else:
+                _discard_results(session, event.session, run, outbox)
+    for one in event.done:
+        for task in _take(executor, session, event.session, one):
+            if session is None or session.tasks.get(one.task) is not task:
+                _discard_results(session, event.session, task, outbox)
+            else:
+                _task_done(state, session, task, one, outbox)
     for failed in event.failed:
-        task = _take(executor, event.session, failed)
-        if task is not None and session is not None and session.tasks.get(failed.task) is task:
-            fail(session, task, failed.failure, outbox, note=failed.note, duration_us=failed.duration_us)
+        for task in _take(executor, session, event.session, failed):
+            if session is not None and session.tasks.get(failed.task) is task:
+                fail(session, task, failed.failure, outbox, note=failed.note, duration_us=failed.duration_us)
     _end_batches(state, executor)
 
 
@@ -57,7 +61,7 @@ def inputs_arrived(state: State, event: InputsArrived, outbox: TurnEffects) -> N
         for obj in event.objects:
             outbox.discard(event.session, obj)
         return
-    for obj, size in zip(event.objects, event.sizes, strict=True):
+    for obj in event.objects:
         was_ordered = session.fetching.pop(obj, None) is not None
         if obj in session.present:
             _settle_doom(session, obj, outbox)
@@ -68,7 +72,7 @@ def inputs_arrived(state: State, event: InputsArrived, outbox: TurnEffects) -> N
             if obj not in session.doomed:
                 outbox.fetched(session.number, obj)
             outbox.keep(session.number, obj)
-            object_present(state, session, obj, size)
+            object_present(state, session, obj)
 
 
 def inputs_unavailable(state: State, event: InputsUnavailable, outbox: TurnEffects) -> None:
@@ -87,7 +91,7 @@ def inputs_unavailable(state: State, event: InputsUnavailable, outbox: TurnEffec
         session.doomed.discard(obj)
         lost[obj] = event.holder
     if lost:
-        give_back(session, lost, outbox)
+        give_back(session, lost, outbox, unwritten=event.unwritten)
 
 
 def _settle_doom(session: HeldSession, obj: int, outbox: TurnEffects) -> None:
@@ -97,46 +101,85 @@ def _settle_doom(session: HeldSession, obj: int, outbox: TurnEffects) -> None:
         remove_object(session, obj, outbox)
 
 
-def _take(executor: Executor, session: int, ended: TaskDone | TaskFailed) -> HeldTask | None:
-    """The task that ended, taken out of its batch; None for one that this executor was not given."""
+def _take(
+    executor: Executor, session: HeldSession | None, number: int, ended: RangeDone | TaskDone | TaskFailed
+) -> list[HeldRun]:
+    """The tasks that ended, taken out of their batch; nothing for those that this executor was not given."""
+    first = ended.task
+    end = first + (ended.count if isinstance(ended, RangeDone) else 1)
+    found = []
     for batch in executor.batches:
-        task = batch.tasks.get(ended.task) if batch.session == session else None
-        if task is not None and task.queued.attempt == ended.attempt:
-            del batch.tasks[ended.task]
-            return task
-    return None
+        if batch.session != number:
+            continue
+        head = batch.runs[0] if batch.runs else None
+        if head is not None and head.count == end - first == 1 and (head.task, head.attempt) == (first, ended.attempt):
+            # As always, where tasks are no neighbours.
+            del batch.runs[0]
+            return [head]
+        index = 0
+        while index < len(batch.runs):
+            run = batch.runs[index]
+            start, stop = max(first, run.task), min(end, run.end)
+            if start >= stop or run.attempt != ended.attempt:
+                index += 1
+                continue
+            part, others = divide(session, run, start, stop - start)
+            batch.runs[index : index + 1] = others
+            found.append(part)
+            if stop == end:
+                return found
+    return found
 
 
-def _finish(state: State, session: HeldSession, task: HeldTask, done: TaskDone, outbox: TurnEffects) -> None:
-    """The task is done: it is reported, and its outputs are inputs for others from now on."""
-    del session.tasks[done.task]
-    spec = task.spec
-    if spec.mean_us is None:
-        spec.mean_us = float(done.duration_us)
-    else:
-        step = done.duration_us - spec.mean_us
-        spec.mean_us += step * (_WEIGHT_UP if step > 0 else _WEIGHT_DOWN)
-    first_output = task.queued.first_output
-    outbox.results(session.number).add(done, first_output)
-    for obj, output in enumerate(done.outputs, first_output):
-        if session.making.get(obj) is task:
-            del session.making[obj]
-        session.doomed.discard(obj)
-        outbox.keep(session.number, obj)
-        object_present(state, session, obj, output.size)
-    if task.queued.inputs:
-        release_inputs(session, task, outbox)
-
-
-def _discard_results(session: HeldSession | None, number: int, task: HeldTask, outbox: TurnEffects) -> None:
-    if session is not None:
+def _task_done(state: State, session: HeldSession, task: HeldRun, done: TaskDone, outbox: TurnEffects) -> None:
+    if len(done.outputs) != task.spec.n_outputs:
+        fail(session, task, _wrong_number(task, done), outbox)
         discard_outputs(session, task, outbox)
         return
-    for obj in outputs(task):
-        outbox.discard(number, obj)
+    _learn_duration(task.spec, done.duration_us, 1)
+    outbox.results(session.number).add(done, task.first_output)
+    _finish(state, session, task, outbox)
 
 
-def _wrong_number(session: HeldSession, task: HeldTask, done: TaskDone) -> Failure:
+def _finish_run(state: State, session: HeldSession, run: HeldRun, done: RangeDone, outbox: TurnEffects) -> None:
+    """What is still held of a range that is done: most often all of it."""
+    results = outbox.results(session.number)
+    _learn_duration(run.spec, results.add_range(done, run.task - done.task, run), run.count)
+    _finish(state, session, run, outbox)
+
+
+def _learn_duration(spec: Spec, total_us: int, count: int) -> None:
+    """So many tasks took so long in all."""
+    mean_us = total_us / count
+    if spec.mean_us is None:
+        spec.mean_us = mean_us
+        return
+    step = mean_us - spec.mean_us
+    kept = 1.0 - (_WEIGHT_UP if step > 0 else _WEIGHT_DOWN)
+    spec.mean_us += step * (1.0 - kept**count)
+
+
+def _finish(state: State, session: HeldSession, run: HeldRun, outbox: TurnEffects) -> None:
+    """The tasks are done: they are reported, and their outputs are inputs for others from now on."""
+    first, count = run.first_output, run.n_outputs
+    session.tasks.discard(run.task, run.count)
+    session.making.discard(first, count)
+    if session.doomed:
+        session.doomed.difference_update(among(session.doomed, first, count))
+    outbox.keep(session.number, first, count)
+    objects_present(state, session, first, count)
+    if run.inputs:
+        release_inputs(session, run, outbox)
+
+
+def _discard_results(session: HeldSession | None, number: int, run: HeldRun, outbox: TurnEffects) -> None:
+    if session is None:
+        outbox.discard(number, run.first_output, run.n_outputs)
+    else:
+        discard_outputs(session, run, outbox)
+
+
+def _wrong_number(task: HeldRun, done: TaskDone) -> Failure:
     return Failure(
         cause=Cause.EXECUTOR,
         message=f"the process that ran it reported {len(done.outputs)} outputs, expected {task.spec.n_outputs}",
@@ -146,7 +189,7 @@ def _wrong_number(session: HeldSession, task: HeldTask, done: TaskDone) -> Failu
 def _end_batches(state: State, executor: Executor) -> None:
     """Batches of which everything is reported are over; without one, the executor is idle again."""
     batches = executor.batches
-    while batches and not batches[0].tasks:
+    while batches and not batches[0].runs:
         batches.popleft()
     if not batches and executor.holds is not None:
         free_resources(state, executor)

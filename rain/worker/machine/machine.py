@@ -7,13 +7,14 @@ from typing import assert_never
 
 from rain.core.liveness import DEAD_AFTER_S, Tick
 from rain.core.resources import Offer
-from rain.protocol.worker import Cancel, Compute, Drop, EndSession, FromServer, ServerPing, Stop, WorkerPong
+from rain.protocol.worker import Cancel, Compute, Drop, EndSession, FromServer, Retract, ServerPing, Stop, WorkerPong
 from rain.worker.machine.compute import compute
 from rain.worker.machine.dispatch import dispatch
 from rain.worker.machine.effects import Effect, Exit
 from rain.worker.machine.events import (
     Event,
     ExecutorEnded,
+    ExecutorProgressed,
     ExecutorReady,
     ExecutorReported,
     InputsArrived,
@@ -24,6 +25,8 @@ from rain.worker.machine.executors import executor_ended, executor_ready, staff,
 from rain.worker.machine.gpus import GpuPool
 from rain.worker.machine.local_events import executor_reported, inputs_arrived, inputs_unavailable
 from rain.worker.machine.outbox import TurnEffects
+from rain.worker.machine.progress import executor_progressed, tell_progress
+from rain.worker.machine.retract import retract
 from rain.worker.machine.server_events import cancel, drop, end_session
 from rain.worker.machine.state import Stage, State
 
@@ -55,6 +58,7 @@ class WorkerMachine:
             self._take(event, now, outbox)
             if self.state.exited:
                 return outbox.close(urgent=True)
+        tell_progress(state, now, outbox)
         staff(state, now, outbox)
         dispatch(state, now, outbox)
         return outbox.close(urgent=outbox.has_results and self._has_time())
@@ -83,7 +87,11 @@ class WorkerMachine:
                 inputs_unavailable(state, event, outbox)
             case ExecutorReady():
                 executor_ready(state, event)
+            case ExecutorProgressed():
+                executor_progressed(state, event)
             case ExecutorEnded():
+                # What its task said goes before the failure by which that ends.
+                tell_progress(state, now, outbox, now_or_never=True)
                 executor_ended(state, event, now, outbox)
             case Tick():
                 stop_overdue(state, now, outbox)
@@ -101,6 +109,8 @@ class WorkerMachine:
                 drop(state, message, outbox)
             case Cancel():
                 cancel(state, message, outbox)
+            case Retract():
+                retract(state, message, outbox)
             case EndSession():
                 end_session(state, message.session, outbox)
             case ServerPing():

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rain.core.note import TaskNote, note_bytes
-from rain.protocol.columns import column
-from rain.protocol.executor import TaskDone
+from rain.protocol.columns import column, counting, unpack
+from rain.protocol.executor import RangeDone, TaskDone
 from rain.protocol.worker import MAX_INLINE_RESULT, Done, Fetched, FromWorker
-from rain.worker.machine.effects import Discard, Effect, Fetch, ReportDone, Tell
+from rain.worker.machine.effects import Discard, Effect, Fetch, ReportDone, RunBatch, Tell
+from rain.worker.machine.numbers import NumberSet
+
+if TYPE_CHECKING:
+    from rain.worker.machine.state import HeldRun
 
 #: A report with more than this in notes is closed, and another one begun.
 MAX_NOTES_BYTES = 8 << 20
@@ -25,7 +30,7 @@ class Results:
     size: array[int] = field(default_factory=lambda: array("Q"))
     inline: array[int] = field(default_factory=lambda: array("B"))
     objects: array[int] = field(default_factory=lambda: array("I"))
-    content_types: list[tuple[int, str]] = field(default_factory=list)
+    content_types: list[tuple[int, int, str]] = field(default_factory=list)
     notes: list[tuple[int, TaskNote]] = field(default_factory=list)
     object_users: list[tuple[int, bytes]] = field(default_factory=list)
     notes_bytes: int = 0
@@ -40,12 +45,31 @@ class Results:
         self.duration_us.append(min(done.duration_us, 0xFFFFFFFF))
         for obj, output in enumerate(done.outputs, first_output):
             if output.content_type is not None:
-                self.content_types.append((len(self.size), output.content_type))
+                self.content_types.append((len(self.size), 1, output.content_type))
             if output.user:
                 self.object_users.append((len(self.size), output.user))
             self.size.append(output.size)
             self.inline.append(output.size <= MAX_INLINE_RESULT)
             self.objects.append(obj)
+
+    def add_range(self, done: RangeDone, start: int, run: HeldRun) -> int:
+        """The tasks of the run, of which the first is the one at `start` of a range; the microseconds of all."""
+        n_outputs = run.spec.n_outputs
+        stop = start + run.count
+        durations = unpack("I", done.duration_us[4 * start : 4 * stop], "duration_us")
+        sizes = unpack("Q", done.size[8 * start * n_outputs : 8 * stop * n_outputs], "size")
+        if done.content_type is not None:
+            self.content_types.append((len(self.size), len(sizes), done.content_type))
+        self.task.extend(counting(run.task, run.count))
+        self.attempt.extend(array("I", (done.attempt,)) * run.count)
+        self.duration_us.extend(durations)
+        self.size.extend(sizes)
+        if max(sizes, default=0) <= MAX_INLINE_RESULT:
+            self.inline.extend(array("B", (1,)) * len(sizes))
+        else:
+            self.inline.extend(array("B", [size <= MAX_INLINE_RESULT for size in sizes]))
+        self.objects.extend(counting(run.first_output, run.n_outputs))
+        return sum(durations)
 
     def report(self, session: int, urgent: bool) -> ReportDone:
         """The order to send them."""
@@ -71,8 +95,8 @@ class TurnEffects:
     _results: dict[int, Results] = field(default_factory=dict)
     _fetched: dict[int, array[int]] = field(default_factory=dict)
     _fetches: dict[tuple[int, int], tuple[array[int], array[int]]] = field(default_factory=dict)
-    #: Per session, in order.
-    _discards: dict[int, dict[int, None]] = field(default_factory=dict)
+    #: Per session.
+    _discards: dict[int, NumberSet] = field(default_factory=dict)
 
     @property
     def has_results(self) -> bool:
@@ -82,6 +106,18 @@ class TurnEffects:
     def order(self, effect: Effect) -> None:
         """An effect that need not wait for others."""
         self.effects.append(effect)
+
+    def run(self, batch: RunBatch) -> None:
+        """Tasks for an executor, which may be quick: what is to go of an older attempt at them goes before they run.
+
+        The files of both have the same names.
+        """
+        discards = self._discards.get(batch.session)
+        if discards and any(discards.any_of(run.first_output, run.count * run.n_outputs) for run in batch.runs):
+            # A report may carry the bytes of what goes.
+            self._flush_news(urgent=False)
+            self._flush_discards()
+        self.effects.append(batch)
 
     def tell(self, message: FromWorker) -> None:
         """A message, after the news that came before it."""
@@ -108,14 +144,14 @@ class TurnEffects:
         objects.append(obj)
         sizes.append(size)
 
-    def discard(self, session: int, obj: int) -> None:
-        """An object to remove, unless it comes back within this call."""
-        self._discards.setdefault(session, {})[obj] = None
+    def discard(self, session: int, obj: int, count: int = 1) -> None:
+        """An object to remove, or several neighbours, unless it comes back within this call."""
+        self._discards.setdefault(session, NumberSet()).add(obj, count)
 
-    def keep(self, session: int, obj: int) -> None:
+    def keep(self, session: int, obj: int, count: int = 1) -> None:
         """The object is in the store anew: it must not be removed for what was said before."""
-        if self._discards:
-            self._discards.get(session, {}).pop(obj, None)
+        if session in self._discards:
+            self._discards[session].discard(obj, count)
 
     def forget_session(self, session: int) -> None:
         """Nobody wants to hear of this session any more."""
@@ -128,9 +164,7 @@ class TurnEffects:
     def close(self, urgent: bool) -> list[Effect]:
         """All effects of the call. Removals come before fetches, which may bring the same object again."""
         self._flush_news(urgent)
-        self.effects += [
-            Discard(session, array("I", objects)) for session, objects in self._discards.items() if objects
-        ]
+        self._flush_discards()
         self.effects += [Fetch(*key, *columns) for key, columns in self._fetches.items()]
         return self.effects
 
@@ -139,3 +173,14 @@ class TurnEffects:
         self.effects += [Tell(Fetched(session, column(objects))) for session, objects in self._fetched.items()]
         self._results.clear()
         self._fetched.clear()
+
+    def _flush_discards(self) -> None:
+        self.effects += [Discard(session, _numbers(objects)) for session, objects in self._discards.items() if objects]
+        self._discards.clear()
+
+
+def _numbers(objects: NumberSet) -> array[int]:
+    numbers = array("I")
+    for first, count in objects.stretches():
+        numbers.extend(counting(first, count))
+    return numbers

@@ -7,8 +7,9 @@ from rain.protocol.worker import Cancel, Drop
 from rain.worker.machine.cancel import cancel_tasks
 from rain.worker.machine.effects import CloseSessionStore
 from rain.worker.machine.executors import kill
+from rain.worker.machine.numbers import among, neighbours
 from rain.worker.machine.outbox import TurnEffects
-from rain.worker.machine.state import Stage, State
+from rain.worker.machine.state import HeldSession, Stage, State
 from rain.worker.machine.transitions import close_lane, remove_object
 
 
@@ -20,13 +21,32 @@ def drop(state: State, message: Drop, outbox: TurnEffects) -> None:
     session = state.sessions.get(message.session)
     if session is None:
         return
-    for obj in unpack("I", message.objects, "objects"):
-        if obj in session.needed and (obj in session.present or obj in session.fetching):
-            session.doomed.add(obj)
+    for first, count in neighbours(unpack("I", message.objects, "objects")):
+        if count > 1 and _is_plain(session, first, count):
+            session.present.discard(first, count)
+            outbox.discard(session.number, first, count)
             continue
-        remove_object(session, obj, outbox)
-        if obj in session.fetching:
-            session.doomed.add(obj)
+        for obj in range(first, first + count):
+            _drop(session, obj, outbox)
+
+
+def _is_plain(session: HeldSession, first: int, count: int) -> bool:
+    """All these objects are just here, and nobody has to do with them."""
+    return (
+        session.present.has_all(first, count)
+        and not session.making.any_of(first, count)
+        and not among(session.needed, first, count)
+        and not among(session.fetching, first, count)
+    )
+
+
+def _drop(session: HeldSession, obj: int, outbox: TurnEffects) -> None:
+    if obj in session.needed and (obj in session.present or obj in session.fetching):
+        session.doomed.add(obj)
+        return
+    remove_object(session, obj, outbox)
+    if obj in session.fetching:
+        session.doomed.add(obj)
 
 
 def cancel(state: State, message: Cancel, outbox: TurnEffects) -> None:
@@ -36,12 +56,12 @@ def cancel(state: State, message: Cancel, outbox: TurnEffects) -> None:
         return
     tasks = unpack("I", message.task, "task")
     attempts = unpack("I", message.attempt, "attempt", len(tasks))
-    found = {}
+    found = set()
     for number, attempt in zip(tasks, attempts, strict=True):
-        task = session.tasks.get(number)
-        if task is not None and task.queued.attempt == attempt:
-            found[number] = task
-    cancel_tasks(state, session, found.values(), outbox)
+        run = session.tasks.get(number)
+        if run is not None and run.attempt == attempt:
+            found.add(number)
+    cancel_tasks(state, session, found, outbox)
 
 
 def end_session(state: State, number: int, outbox: TurnEffects) -> None:
@@ -51,6 +71,7 @@ def end_session(state: State, number: int, outbox: TurnEffects) -> None:
         return
     for lane in session.lanes.values():
         lane.heap.clear()
+        lane.n_ready = 0
         close_lane(state, lane)
     knowing = []
     for executor in state.executors.values():

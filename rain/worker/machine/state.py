@@ -1,7 +1,7 @@
 """What a worker knows: sessions with their tasks and objects, queues of ready tasks, executors with their batches.
 
-Plain data. A worker holds some thousands of tasks at most, so an object per task is affordable here; messages and
-effects still carry batches.
+Plain data. Neighbouring tasks that are alike and read nothing are one record from the server's message to the report
+of their results, and so are single ones.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from rain.core import resources
+from rain.core.note import TaskProgress
 from rain.core.resources import UNIT, Offer, Request
 from rain.core.spec import TaskSpec
-from rain.worker.machine.effects import QueuedTask
+from rain.protocol.columns import EMPTY, Column
+from rain.worker.machine.effects import QueuedRun
 from rain.worker.machine.gpus import GpuPool
+from rain.worker.machine.numbers import NumberMap, NumberSet
 
 #: Beyond one executor per cpu, fractional requests may have this many per cpu.
 MAX_EXECUTORS_PER_CPU = 4
@@ -37,8 +40,10 @@ class Lane:
 
     session: int
     request_class: RequestClass
-    #: A heap of (order, task): the server's order is kept, also by tasks that come back.
-    heap: list[tuple[int, HeldTask]] = field(default_factory=list)
+    #: A heap of (order, run): the server's order is kept, also by tasks that come back.
+    heap: list[tuple[int, HeldRun]] = field(default_factory=list)
+    #: Tasks of these runs.
+    n_ready: int = 0
     #: Since when the head waits for resources; None: it does not.
     blocked_since: float | None = None
 
@@ -56,19 +61,81 @@ class Spec:
 
 
 @dataclass(slots=True, eq=False)
-class HeldTask:
-    """An attempt that the server gave to this worker, until it is reported, cancelled or given back.
+class HeldRun:
+    """Attempts that the server gave to this worker, until they are reported, cancelled or given back.
 
-    It waits (`missing` > 0), is ready (in the heap of `spec.lane`), or is in a batch of `executor`.
+    They are neighbours: tasks, outputs and orders are numbered on from the first. They wait (`missing` > 0), are ready
+    (in the heap of `spec.lane`), or are in a batch of `executor`. More than one have no inputs, and no user's JSON.
     """
 
-    queued: QueuedTask
+    task: int
+    count: int
+    attempt: int
     spec: Spec
+    first_output: int
     #: Ascending in the order in which the server gave them, over all sessions.
     order: int
+    #: Opaque; slices of the message that brought them. Sizes in bytes, a view of u32 per task where there are several.
+    args: Column = EMPTY
+    args_size: Column = EMPTY
+    #: Objects, repeats possible, in the order in which the task reads them.
+    inputs: tuple[int, ...] = ()
+    user: bytes = b""
     #: Distinct inputs that are not in the store yet.
     missing: int = 0
     executor: Executor | None = None
+
+    @property
+    def end(self) -> int:
+        """The task after the last one."""
+        return self.task + self.count
+
+    @property
+    def n_outputs(self) -> int:
+        """Objects that all of them make, from `first_output` on."""
+        return self.count * self.spec.n_outputs
+
+    def cut(self, count: int) -> HeldRun:
+        """Takes the first `count` tasks off, fewer than all, as a run of their own."""
+        head = HeldRun(
+            self.task,
+            count,
+            self.attempt,
+            self.spec,
+            self.first_output,
+            self.order,
+            self.args,
+            self.args_size[:count],
+            executor=self.executor,
+        )
+        self.skip(count)
+        head.args = head.args[: len(head.args) - len(self.args)]
+        return head
+
+    def skip(self, count: int) -> None:
+        """Leaves the first `count` tasks out, fewer than all."""
+        self.task += count
+        self.count -= count
+        self.first_output += count * self.spec.n_outputs
+        self.order += count
+        if self.args:
+            self.args = self.args[sum(self.args_size[:count]) :]
+        self.args_size = self.args_size[count:]
+
+    def queued(self) -> QueuedRun:
+        """What an executor must know of them."""
+        return QueuedRun(
+            self.task,
+            self.attempt,
+            self.spec.number,
+            self.first_output,
+            self.args,
+            self.inputs,
+            self.user,
+            self.count,
+            self.args_size.cast("B") if self.count > 1 else EMPTY,
+            self.spec.n_outputs,
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -77,16 +144,16 @@ class HeldSession:
 
     number: int
     specs: dict[int, Spec] = field(default_factory=dict)
-    tasks: dict[int, HeldTask] = field(default_factory=dict)
+    tasks: NumberMap[HeldRun] = field(default_factory=NumberMap)
     lanes: dict[Request, Lane] = field(default_factory=dict)
-    #: Objects in the store: sizes in bytes.
-    present: dict[int, int] = field(default_factory=dict)
+    #: Objects in the store.
+    present: NumberSet = field(default_factory=NumberSet)
     #: Objects ordered by `Fetch` and not answered yet: their holders. Rarely, such an object is present as well.
     fetching: dict[int, int] = field(default_factory=dict)
-    #: Outputs of the tasks above: which task makes them.
-    making: dict[int, HeldTask] = field(default_factory=dict)
+    #: Outputs of the tasks above.
+    making: NumberSet = field(default_factory=NumberSet)
     #: Inputs that are not present: the tasks that wait for them, each once.
-    waiters: dict[int, list[HeldTask]] = field(default_factory=dict)
+    waiters: dict[int, list[HeldRun]] = field(default_factory=dict)
     #: Inputs of the tasks above: how many tasks read them.
     needed: dict[int, int] = field(default_factory=dict)
     #: Objects that the server dropped while they were on their way or still needed; they go when that is over.
@@ -111,11 +178,18 @@ class Batch:
 
     session: int
     #: What is not reported yet, in the order in which it runs. Cancelled tasks stay until the executor has ended.
-    tasks: dict[int, HeldTask]
+    runs: list[HeldRun]
     #: All its tasks are known to be short, so another batch may wait behind it.
     is_short: bool
     #: When its only task has run too long; None: no limit.
     deadline: float | None = None
+
+    def replace(self, run: HeldRun, *parts: HeldRun) -> None:
+        """Puts the parts of a run, which may be one of them, in its place; nothing where it is not here."""
+        for index, each in enumerate(self.runs):
+            if each is run:
+                self.runs[index : index + 1] = sorted(parts, key=lambda part: part.order)
+                return
 
 
 @dataclass(slots=True, eq=False)
@@ -174,6 +248,9 @@ class State:
     next_executor: int = 0
     next_order: int = 0
     trouble: StartTrouble = field(default_factory=StartTrouble)
+    #: By session and task: the attempt, and what it said last, where the server was not told yet.
+    progress: dict[tuple[int, int], tuple[int, TaskProgress]] = field(default_factory=dict)
+    progress_told_at: float = float("-inf")
 
     @property
     def n_base_executors(self) -> int:

@@ -40,6 +40,34 @@ def test_an_unknown_verb_is_refused() -> None:
     assert "rnu" in answer.output
 
 
+def run_configured(folder: Path, text: str, *words: str, **env: str) -> str:
+    """What `rain run`, with a file of options in the user's folder, says of its options; nothing is started."""
+    (folder / "rain").mkdir(exist_ok=True)
+    (folder / "rain" / "run.toml").write_text(text)
+    answer = CliRunner(env={"XDG_CONFIG_HOME": str(folder), **env}).invoke(tree, ["run", *words], prog_name="rain")
+    assert answer.exit_code != 0, answer.output
+    return answer.output
+
+
+def test_options_come_from_the_command_line_then_the_environment_then_the_user_s_file(tmp_path: Path) -> None:
+    text = 'local-workers = [0, 2]\nworker_host_file = "nothing"\n'
+    assert "a worker needs at least one cpu" in run_configured(tmp_path, text)
+    assert "'many': expected a number of workers" in run_configured(tmp_path, text, RAIN_RUN_LOCAL_WORKERS="many")
+    assert "host file nothing cannot be read" in run_configured(tmp_path, text, "--workers", "1")
+
+
+def test_a_file_of_options_that_cannot_be_is_named(tmp_path: Path) -> None:
+    assert "run.toml: `rain run` has no option 'workrs'; it has " in run_configured(tmp_path, "workrs = 2")
+    assert "run.toml cannot be read" in run_configured(tmp_path, "workers =")
+
+
+@pytest.mark.parametrize(("words", "found"), [("rain st", "status"), ("rain run --lo", "--local-workers")])
+def test_a_shell_completes_verbs_and_options(words: str, found: str) -> None:
+    env = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_RAIN_COMPLETE": "bash_complete"}
+    answer = CliRunner(env=env).invoke(tree, prog_name="rain")
+    assert f"plain,{found}" in answer.output.splitlines()
+
+
 def test_workers_share_the_cpus_of_the_machine_evenly() -> None:
     cpus = detect_cpus()
     assert cpus_of_workers(True, None, False) == [cpus]

@@ -27,6 +27,7 @@ from rain.cli.params import CPUS, LISTEN, LOCAL_WORKERS, MEMORY, RESOURCE, Addre
         (MEMORY, "1.5kB", 1500),
         (MEMORY, "12", 12),
         (RESOURCE, "license=2", ("license", 2)),
+        (RESOURCE, "big-gpu=1", ("big-gpu", 1)),
     ],
 )
 def test_a_value_is_understood(kind: click.ParamType[Any], text: str, value: object) -> None:

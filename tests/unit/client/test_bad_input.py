@@ -117,6 +117,15 @@ def test_a_nul_is_refused_where_a_program_could_not_get_it(session: Session) -> 
     assert session.task_count == 0
 
 
+@pytest.mark.parametrize(("path", "complaint"), [("./.", "working folder itself"), ("a/" + "ü" * 128, "found 256 in")])
+def test_what_no_file_of_a_program_can_be_called_is_refused(session: Session, path: str, complaint: str) -> None:
+    with pytest.raises(RainException, match=complaint):
+        tasks.execute("true", output_paths=[path])
+    with pytest.raises(RainException, match=complaint):
+        tasks.execute("true", input_paths=[Input(path=path, dataobj=blob(""))])
+    assert session.task_count == 0
+
+
 @pytest.mark.parametrize(
     "make",
     [

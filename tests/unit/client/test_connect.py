@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from rain.client import connect
 from rain.client.connect import find_target, parse_address
 from rain.client.handshake import differences
 from rain.core.errors import RainException
 from rain.protocol.hello import Versions
+from rain.wire.access import Access
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,33 @@ def test_an_access_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         find_target(None, None, missing, {})
     with pytest.raises(RainException, match=str(missing)):
         find_target(None, None, None, {"RAIN_ACCESS": str(missing)})
+
+
+def running(port: int, kind: str = "run") -> Access:
+    key = "k" * 40
+    return Access(
+        protocol=1, cluster="0" * 32, role="client", host="0.0.0.0", port=port, server_key=key, public_key=key,
+        secret_key=key, pid=1, start_time=0.0, kind=kind,
+    )  # fmt: skip
+
+
+def test_of_several_clusters_one_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [running(7210), running(7300), running(7400, "local")]
+    monkeypatch.setattr(connect, "list_access", lambda role: found)
+    with pytest.raises(RainException) as caught:
+        find_target(None, None, None, {})
+    assert str(caught.value) == (
+        "2 clusters of yours run on this machine; say which one you mean:\n"
+        '  Client("127.0.0.1:7210")\n'
+        '  Client("127.0.0.1:7300")'
+    )
+    del found[0]
+    target = find_target(None, None, None, {})
+    assert target is not None
+    assert str(target) == "127.0.0.1:7300"
+    # One that another program embeds is that program's own.
+    del found[0]
+    assert find_target(None, None, None, {}) is None
 
 
 def test_versions_that_matter_make_a_table() -> None:

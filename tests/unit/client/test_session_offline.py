@@ -254,6 +254,9 @@ def test_where_a_task_was_made_is_known(session: Session) -> None:
 
 REFUSALS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: blob(5), RainException, "expected bytes or str, found int: say how it becomes bytes"),
+    (lambda: blob(blob("a")), RainException, "found DataObject: it stands for data of the session already"),
+    (lambda: blob(tasks.concat()), RainException, "found Concat: it stands for data of the session already"),
+    (lambda: blob(DataInstance(b"a")), RainException, r"found DataInstance: .* blob\(instance\.get_bytes\(\)"),
     (lambda: blob("x", content_type="text", encode="json"), RainException, "exclude one another"),
     (lambda: blob("x", content_type="texst"), RainException, "Unknown content type 'texst'"),
     (lambda: blob(b"x", label=3), RainException, "a label is a text, found 3"),

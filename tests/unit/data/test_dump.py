@@ -113,6 +113,13 @@ def test_a_culprit_in_a_closure_is_named():
     assert "variable 'lock'" in refusal(lambda: lock, parameters=("callback",))
 
 
+def test_the_search_for_a_culprit_stops_at_what_is_rain_s_own():
+    connection = type("Connection", (), {"__module__": "rain.inner"})()
+    connection.inside = {"lock": threading.Lock()}
+    text = refusal(lambda: connection, parameters=("callback",))
+    assert "at callback's variable 'connection' (of type rain.inner.Connection)" in text
+
+
 def test_an_argument_whose_own_code_fails_is_named():
     class Bad:
         def __reduce__(self):

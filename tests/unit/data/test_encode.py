@@ -103,6 +103,41 @@ def test_arrays_travel_as_npy_without_pickles():
         encode_value(numpy.array([object()]), "npy")
 
 
+def test_npy_arrays_are_views_of_the_encoded_bytes_in_either_order():
+    numpy = pytest.importorskip("numpy")
+    record = [("a", "i4"), ("b", "f8")]
+    for array in (numpy.ones((30, 20)), numpy.asfortranarray(numpy.ones((30, 20))), numpy.zeros(9, record)):
+        found = decode_value(encode_value(array, "npy"), "npy")
+        assert (found == array).all()
+        assert found.dtype == array.dtype
+        assert found.flags.f_contiguous == array.flags.f_contiguous
+        assert not found.flags.owndata
+        assert not found.flags.writeable
+    for array in (numpy.zeros((3, 0)), numpy.float64(2.5), numpy.array(["ž"])):
+        found = decode_value(encode_value(array, "npy"), "npy")
+        assert numpy.array_equal(found, array)
+        assert found.shape == numpy.shape(array)
+
+
+def test_what_has_not_run_yet_is_told_from_a_value():
+    async def later():
+        return 1
+
+    coroutine = later()
+    with pytest.raises(RainException, match=r"generator cannot be encoded.* return list\(…\) of it"):
+        encode_value((i for i in range(3)), "cloudpickle")
+    with pytest.raises(RainException, match="`await` it in a function with `async def`"):
+        encode_value(coroutine, "cloudpickle")
+    coroutine.close()
+
+
+def test_a_data_frame_is_no_arrow_value_and_the_error_says_how_it_becomes_one():
+    pytest.importorskip("pyarrow")
+    frame = type("DataFrame", (), {})()
+    with pytest.raises(RainException, match=r"pyarrow\.Table\.from_pandas"):
+        encode_value(frame, "arrow")
+
+
 def test_values_travel_as_cbor():
     pytest.importorskip("cbor2")
     value = {"a": [1, b"x", None]}

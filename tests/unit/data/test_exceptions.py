@@ -47,13 +47,40 @@ def test_causes_notes_and_contexts_survive():
     assert error.__notes__ == ["a note"]
 
 
-def test_an_exception_that_cannot_be_rebuilt_is_text():
+def test_an_exception_with_a_constructor_of_its_own_arrives_as_it_was():
     class Picky(Exception):
         def __init__(self, a, b):
             super().__init__(f"{a} and {b}")
+            self.a = a
 
     def fail():
-        raise Picky(1, 2)
+        error = Picky(1, 2)
+        error.add_note("a note")
+        raise error
+
+    error = exception_of(failure_of(caught(fail)))
+    assert type(error) is Picky
+    assert (str(error), error.a, error.__notes__) == ("1 and 2", 1, ["a note"])
+
+
+def test_an_exception_that_says_how_it_is_pickled_is_asked():
+    class Own(Exception):
+        def __reduce__(self):
+            return Own, ("made anew",)
+
+    def fail():
+        raise Own("first")
+
+    assert exception_of(failure_of(caught(fail))).args == ("made anew",)
+
+
+def test_an_exception_that_cannot_be_rebuilt_is_text():
+    class Picky(OSError):
+        def __init__(self, a, b, c):
+            super().__init__(f"{a} and {b}")
+
+    def fail():
+        raise Picky(1, 2, 3)
 
     failure = failure_of(caught(fail))
     assert failure.message.endswith("Picky: 1 and 2")

@@ -197,3 +197,18 @@ def test_the_folder_that_a_tar_became_goes_with_the_instance(tmp_path):
     del instance
     gc.collect()
     assert not path.parent.exists()
+
+
+def test_sets_and_dicts_tell_instances_of_the_same_content_apart():
+    one, other = DataInstance(b"x"), DataInstance(b"x")
+    assert one == other
+    assert len({one, other, one}) == 2
+    assert {one: 1, other: 2}[other] == 2
+
+
+def test_its_info_has_what_is_known_beside_the_value():
+    instance = DataInstance(b"abc", content_type="text")
+    assert (instance.info.size, instance.info.content_type, instance.info.user) == (3, "text", {})
+    assert (instance.info.error, instance.info.debug) == (None, "")
+    instance.info.user["seen"] = True
+    assert instance.info.user == {"seen": True}

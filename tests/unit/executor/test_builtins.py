@@ -117,6 +117,26 @@ def test_store_that_fails_leaves_what_was_there(bench, tmp_path):
     assert (tmp_path / "file").read_text() == "old"
 
 
+def test_store_replaces_what_a_link_leads_to_and_keeps_the_link(bench, tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "latest").symlink_to("file")
+    assert bench.done(STORE, inline_input(1, b"new"), args=path_args(tmp_path / "latest")) == ()
+    assert (tmp_path / "latest").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_store_takes_no_pipe_or_device_away(bench, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    failure = bench.failure(STORE, inline_input(1, b"data"), args=path_args(tmp_path / "pipe"))
+    assert "it is a device, pipe or socket" in failure.message
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_store_to_a_name_that_no_file_can_have_says_so(bench, tmp_path):
+    failure = bench.failure(STORE, inline_input(1, b"data"), args=path_args(tmp_path / ("x" * 300)))
+    assert failure.message.endswith("on the worker: File name too long.")
+
+
 def test_sleep_passes_its_input_on(bench):
     args = msgspec.msgpack.encode(SleepArgs(0.001))
     given = inline_input(1, b"x", "text")

@@ -145,6 +145,23 @@ def test_a_program_that_changes_an_input_directory_fails_and_the_directory_goes(
     assert not Path(given.path or "").exists()
 
 
+def test_stored_files_are_older_than_any_write_to_them(bench, tmp_path):
+    # A clock that moves in steps gives a file that is written to at once the time that it had.
+    command = "mkdir d; head -c 100000 /dev/zero | tee d/f > f"
+    spec = TaskSpec(kind=Kind.EXECUTE, outputs=(OutputSpec(path="f"), OutputSpec(path="d", is_directory=True)))
+    bench.done(spec, args=encoded(ExecuteArgs((TextWord(command),), shell=True)))
+    stored, tree = bench.stored_result(bench.n_tasks), bench.stored_result(bench.n_tasks, 1)
+    with TreeArchive(tree).open() as archive:
+        unpack(archive, tmp_path / "unpacked", read_only=True)
+    for path in (stored, tree / "f", tmp_path / "unpacked" / "f"):
+        assert_is_dated_back(path)
+
+
+def assert_is_dated_back(path: Path) -> None:
+    status = path.stat()
+    assert status.st_mtime_ns <= status.st_ctime_ns - 900_000_000, path
+
+
 def test_a_mode_that_a_program_changed_is_set_back(bench, tmp_path):
     given = stored_tree(bench, grow(tmp_path / "tree", large=True))
     execute(bench, "chmod -R u+w d", inputs=[given], files=[InputWord(0, "d")])
@@ -364,11 +381,23 @@ def test_a_folder_is_loaded_and_stored(bench, given, tmp_path):
     bench.done(store, given, args=encoded(PathArgs(str(target))))
     assert (target / "sub" / "run").stat().st_mode & 0o777 == 0o755, "its user's own"
     assert list(target.parent.iterdir()) == [target]
-    assert "it exists" in bench.failure(store, given, args=encoded(PathArgs(str(target)))).message
     load = TaskSpec(kind=Kind.LOAD_DIRECTORY, outputs=(DIRECTORY,))
     [produced] = bench.done(load, args=encoded(PathArgs(str(target))))
     assert produced.size == given.size
     assert (target / "name.txt").stat().st_mode & 0o777 == 0o644, "as it was"
+
+
+def test_a_folder_is_stored_again_where_it_is_whole_but_never_over_another(bench, given, tmp_path):
+    target = tmp_path / "stored"
+    target.mkdir()
+    store, args = TaskSpec(kind=Kind.STORE, outputs=()), encoded(PathArgs(str(target)))
+    for _ in range(2):
+        # Into an empty folder, then as an attempt does that follows one whose report was lost.
+        assert bench.done(store, given, args=args) == ()
+    (target / "name.txt").write_text("CONTENT")
+    assert "it exists with other files in it" in bench.failure(store, given, args=args).message
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert (target / "name.txt").read_text() == "CONTENT"
 
 
 def test_what_cannot_be_loaded_or_stored_or_joined_is_said(bench, given, tmp_path):

@@ -112,6 +112,22 @@ def test_what_a_program_writes_to_streams_that_are_no_outputs_is_noted(bench):
     assert ended.note == TaskNote(stdout="out\n")
 
 
+def test_of_a_program_that_failed_also_what_was_to_become_an_output_is_noted(bench):
+    outputs = (OutputSpec(label="stdout"),)
+    spec, args = program("echo out; echo err >&2; kill -9 $$", outputs, stdout=0)
+    ended = bench.outcome(spec, args=args)
+    assert isinstance(ended, TaskFailed)
+    assert ended.note == TaskNote(stdout="out\n", stderr="err\n")
+    assert not list((bench.root / "stderr").glob("*.output"))
+    spec, args = program("true", outputs, stdout=0)
+    assert bench.outcome(spec, args=args).note is None
+
+
+def test_what_is_no_text_is_noted_as_far_as_it_is(bench):
+    spec, args = program(r"printf 'a\377\376b'")
+    assert bench.outcome(spec, args=args).note == TaskNote(stdout="a\ufffd\ufffdb")
+
+
 def test_a_task_finds_what_its_author_attached(bench):
     def look(ctx, x):
         return json.dumps([ctx.spec.user, x.spec.user, x.info.user, x.spec.id])

@@ -169,7 +169,8 @@ def test_a_missing_output_is_named_with_what_is_there_instead(bench):
         ("mkfifo f", "a device, pipe or socket"),
         ("mkdir f; mkfifo f/pipe", "named pipe"),
         ("mkdir f; ln -s /etc/passwd f/link", "leads out of the directory"),
-        ("ln -s nothing f", "made no output"),
+        ("ln -s nothing f", "/work/nothing', where nothing is"),
+        ("ln -s ../../x f", "/x', where nothing is"),
     ],
 )
 def test_what_is_no_regular_file_of_the_folder_is_no_output(bench, command, complaint):
@@ -269,6 +270,12 @@ def test_a_missing_interpreter_is_said(bench):
 
 def test_a_word_with_a_nul_byte_fails_the_task(bench):
     assert "cannot be started" in fail(bench, ["echo", "a\0b"]).message
+
+
+@pytest.mark.parametrize("more", [{"env": (("X", "y" * (1 << 18)),)}, {}])
+def test_more_words_than_linux_takes_are_said_with_what_takes_more(bench, more):
+    words = ["echo"] if more else ["echo", *["x" * 1000] * 5000]
+    assert "Argument list too long; Linux takes 128 KiB per word" in fail(bench, words, **more).message
 
 
 @pytest.mark.parametrize(

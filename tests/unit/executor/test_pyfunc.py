@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import os
 import pickle
@@ -12,9 +14,12 @@ import pytest
 
 from rain.core.failure import Cause
 from rain.core.kinds import PythonConfig
+from rain.core.labeled import LabeledList
 from rain.core.spec import OutputSpec
 from rain.data.accept import accept_input
+from rain.data.encode import encode_value
 from rain.data.exceptions import exception_of
+from rain.data.instance import DataInstance
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced, TaskDone
 from tests.unit.executor.forkserver_bench import ONE_OUTPUT, Reference, call_args, inline_input, python_spec
 
@@ -90,6 +95,13 @@ def test_the_context_makes_instances(bench):
     assert pickled.content_type == "pickle"
 
 
+def test_the_context_encodes_text_as_its_type_says(bench):
+    [produced] = run(bench, lambda ctx: ctx.blob("é", content_type="text-latin1"))
+    assert produced == Produced(1, "text-latin1", b"\xe9")
+    failure = fail(bench, lambda ctx: ctx.blob("ž", content_type="text-latin1"))
+    assert "ctx.blob(): the text cannot be encoded as 'text-latin1'" in failure.message
+
+
 def test_no_outputs_go_with_none(bench):
     assert run(bench, lambda ctx: None, outputs=()) == ()
 
@@ -119,6 +131,26 @@ def test_several_outputs_are_a_mapping_by_label(bench):
     outputs = (OutputSpec("a"), OutputSpec("b"))
     first, second = run(bench, lambda ctx: {"b": b"2", "a": b"1"}, outputs=outputs)
     assert (first.data, second.data) == (b"1", b"2")
+
+
+def test_a_labeled_list_goes_by_its_labels_where_it_has_them(bench):
+    outputs = (OutputSpec("a"), OutputSpec("b"))
+    first, second = run(bench, lambda ctx: LabeledList([b"2", b"1"], ["b", "a"]), outputs=outputs)
+    assert (first.data, second.data) == (b"1", b"2")
+    first, second = run(bench, lambda ctx: LabeledList([b"1", b"2"]), outputs=outputs)
+    assert (first.data, second.data) == (b"1", b"2")
+    failure = fail(bench, lambda ctx: LabeledList([b"1", b"2"], ["a", "c"]), outputs=outputs)
+    assert "its outputs are 'a', 'b'" in failure.message
+
+
+def test_a_path_is_no_result_and_the_failure_says_what_is(bench):
+    assert "return ctx.stage_file(path)" in fail(bench, lambda ctx: Path("left")).message
+
+
+def test_a_directory_where_a_value_was_planned_asks_for_an_output_directory(bench):
+    outputs = (OutputSpec(content_type="cloudpickle", encode="cloudpickle"),)
+    failure = fail(bench, lambda ctx: DataInstance(b"", content_type="dir"), outputs=outputs)
+    assert "it is a directory, and 'cloudpickle' was planned: declare an OutputDir" in failure.message
 
 
 @pytest.mark.parametrize("value", [[b"1"], b"12", "12", {"a": b"1"}, {"a": b"1", "c": b""}, None, 3])
@@ -194,7 +226,7 @@ class Declared:
     """An argument for a parameter that says of which type its input is, as the client pickles it."""
 
     def __init__(self, position, content_type, load):
-        self.asked = (Reference(position), content_type, load)
+        self.asked = (Reference(position), content_type, load, "table")
 
     def __reduce__(self):
         return accept_input, self.asked
@@ -211,10 +243,14 @@ def test_an_input_is_taken_as_the_type_of_its_parameter_and_loaded_where_that_is
 
 def test_an_input_of_another_type_than_its_parameter_s_fails(bench):
     args = call_args(Declared(0, "json", False))
-    assert (
-        "'text' is no subtype of 'json'"
-        in fail(bench, lambda ctx, a: b"", inline_input(1, b"", "text"), args=args).message
-    )
+    failure = fail(bench, lambda ctx, a: b"", inline_input(1, b"", "text"), args=args)
+    assert "argument 'table': the object's content type 'text' is no subtype of 'json'" in failure.message
+
+
+def test_an_input_that_was_given_a_type_still_tells_of_its_object(bench):
+    args = call_args(Declared(0, "json", False))
+    [produced] = run(bench, lambda ctx, a: a.spec.id, inline_input(5, b"[1]"), args=args)
+    assert produced.data == b"s7.o5"
 
 
 @pytest.mark.parametrize("kind", ["in memory", "in a file"])
@@ -230,7 +266,55 @@ def test_a_large_input_is_mapped(bench):
     assert produced.data == b"200000"
 
 
+# ------------------------------------------------------------------------------------------ async def
+
+
+def test_a_coroutine_function_runs_to_its_end(bench):
+    async def later(ctx, x):
+        await asyncio.sleep(0)
+        assert inspect.iscoroutinefunction(ctx.function)
+        return x.get_bytes() * 2
+
+    [produced] = run(bench, later, inline_input(1, b"ab"), args=call_args(Reference(0)))
+    assert produced.data == b"abab"
+
+
+def test_a_coroutine_function_fails_with_the_user_s_frames_alone(bench):
+    async def leave(ctx):
+        async def inner():
+            raise KeyError("x")
+
+        await inner()
+
+    failure = fail(bench, leave)
+    assert failure.message == "KeyError: 'x'"
+    assert "in inner" in failure.traceback
+    assert "asyncio/" not in failure.traceback
+
+
+async def _later():
+    return b""
+
+
+@pytest.mark.parametrize(
+    ("made", "advice"), [(lambda: (i for i in "ab"), "return list(…) of it"), (_later, "`await` it")]
+)
+def test_a_result_that_has_not_run_yet_fails_and_says_what_to_do(bench, made, advice):
+    assert advice in fail(bench, lambda ctx: made()).message
+
+
 # ------------------------------------------------------------------------------------------ failing
+
+
+def test_who_writes_to_a_shared_array_is_told_to_copy_it(bench):
+    def change(array):
+        array += 1
+
+    numpy = pytest.importorskip("numpy")
+    given = bench.stored_input(9, encode_value(numpy.ones(20_000), "cloudpickle"), "cloudpickle")
+    failure = fail(bench, change, given, args=call_args(Reference(0)), config=LOADING)
+    assert failure.message == "ValueError: output array is read-only"
+    assert "a = a.copy()" in failure.traceback
 
 
 def test_an_exception_arrives_with_its_type_the_user_s_frames_and_itself(bench):

@@ -12,7 +12,7 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from rain.protocol import client, hello, transfer, worker
+from rain.protocol import attaching, client, hello, queries, transfer, worker
 from rain.protocol.client import FromClient, OpenSession, SessionOpened, ToClient, Upload
 from rain.protocol.codec import encode
 from rain.protocol.columns import EMPTY
@@ -28,7 +28,7 @@ CONVERSATIONS = (FromClient, ToClient, FromWorker, FromServer, Hello, Answer, To
 #: What each role may say after its hello. The other messages of the protocol are for others.
 ALLOWED = {
     "client": set(typing.get_args(FromClient)),
-    "monitor": {client.QueryServer, client.ClientAlive},
+    "monitor": {queries.QueryServer, client.Leave, client.ClientAlive},
     "worker": set(typing.get_args(FromWorker)),
 }
 
@@ -45,7 +45,7 @@ def messages(*modules: ModuleType) -> list[type[msgspec.Struct]]:
     ]
 
 
-MESSAGES = messages(client, worker, hello, transfer)
+MESSAGES = messages(client, attaching, queries, worker, hello, transfer)
 
 
 def example(kind: type[msgspec.Struct]) -> msgspec.Struct:

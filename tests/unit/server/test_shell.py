@@ -16,7 +16,6 @@ from rain.protocol.client import (
     ClientAlive,
     Located,
     OpenSession,
-    QueryServer,
     RequestFailed,
     ServerAlive,
     SessionFailed,
@@ -29,6 +28,7 @@ from rain.protocol.client import (
 from rain.protocol.codec import encode
 from rain.protocol.columns import EMPTY, pack
 from rain.protocol.hello import Versions, Welcome
+from rain.protocol.queries import QueryServer
 from rain.protocol.worker import Compute, Done, EndSession, Fetched, ServerPing, Stop, WorkerPong
 from rain.server.machine.effects import (
     CloseStash,

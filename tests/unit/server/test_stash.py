@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import stat
 from array import array
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_a_submit_that_contradicts_itself_leaves_nothing(stash, changes, complai
     assert stash.source(1, 0) is None
 
 
-def test_an_upload_becomes_a_private_file_when_its_last_chunk_is_there(stash, tmp_path):
+def test_an_upload_becomes_a_read_only_file_when_its_last_chunk_is_there(stash, tmp_path):
     first = bytes(UPLOAD_CHUNK_BYTES)
     stash.take_upload(CLIENT, Upload(1, 4, 0, len(first) + 3), first)
     assert stash.source(1, 4) is None
@@ -95,7 +96,7 @@ def test_an_upload_becomes_a_private_file_when_its_last_chunk_is_there(stash, tm
     stored = stash.source(1, 4)
     assert stored == Stored(len(first) + 3, "dir", tmp_path / "s1.o4")
     assert (tmp_path / "s1.o4").read_bytes() == first + b"end"
-    assert stat.S_IMODE((tmp_path / "s1.o4").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "s1.o4").stat().st_mode) == 0o444
     assert stash.used() == (0, len(first) + 3)
 
 
@@ -226,3 +227,43 @@ def test_forgotten_tasks_free_their_arguments(stash):
     stash.forget_tasks(1, array("I", [0, 1]))
     stash.forget_tasks(77, array("I", [0]))
     assert stash.used() == (0, 0)
+
+
+def test_what_memory_has_no_room_for_is_in_files_without_names(tmp_path):
+    stash = Stash(tmp_path, StashLimits(resident_bytes=600_000))
+    stash.open(1, CLIENT)
+    arguments = [bytes([task]) * 300_000 for task in range(4)]
+    for task, argument in enumerate(arguments):
+        stash.take_submit(CLIENT, submit(first_task=task, args=[argument]))
+    stash.take_submit(CLIENT, submit(first_task=4, inline=[(obj, bytes([obj]) * 50_000, "text") for obj in range(6)]))
+    assert open_files_in(tmp_path) == [300_000] * 3
+    assert list(tmp_path.iterdir()) == []
+    assert pieces(*stash.arguments_of(1, numbers(0, 1, 2, 3))) == arguments
+    assert stash.source(1, 5) == Stored(50_000, "text", bytes([5]) * 50_000)
+    assert stash.small_objects(1, [2, 3]) == [bytes([2]) * 50_000, bytes([3]) * 50_000]
+    assert stash.used() == (1_500_000, 0)
+    stash.forget_tasks(1, numbers(0, 1, 2, 3))
+    stash.drop(1, range(6))
+    assert stash.used() == (0, 0)
+    gc.collect()
+    assert open_files_in(tmp_path) == []
+
+
+def test_there_is_room_in_memory_again_when_something_was_forgotten(tmp_path):
+    stash = Stash(tmp_path, StashLimits(resident_bytes=300_000))
+    stash.open(1, CLIENT)
+    stash.take_submit(CLIENT, submit(args=[bytes(300_000)]))
+    stash.forget_tasks(1, numbers(0))
+    stash.take_submit(CLIENT, submit(first_task=1, args=[bytes(300_000)]))
+    assert open_files_in(tmp_path) == []
+
+
+def open_files_in(folder: Path) -> list[int]:
+    """Sizes of the files of this folder that this process has mapped, also of those without a name."""
+    found = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if str(folder) in line:
+            start, _, end = line.split()[0].partition("-")
+            # Whole pages.
+            found.append((int(end, 16) - int(start, 16)) // 100_000 * 100_000)
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -145,6 +147,71 @@ def test_a_peer_that_does_not_read_is_given_up() -> None:
                 assert sent < 1000, "what waits for a peer grows without bound"
             await place.until(lambda: place.gone == [peer], "the peer was not given up")
             await place.peer(await place.link())
+
+    asyncio.run(scenario())
+
+
+def test_what_is_kept_for_a_peer_is_bounded_in_bytes_and_let_go_when_it_is_cut_off() -> None:
+    async def scenario() -> None:
+        limits = msgspec.structs.replace(CONTROL, flight_bytes=8 * MIB, outbox_bytes=16 * MIB)
+        async with bench(limits) as place:
+            sleeper = place.raw(place.client_key)
+            sleeper.rcvhwm = 1
+            sleeper.rcvbuf = 4096
+            sleeper.connect(place.url)
+            sleeper.send(b"hello")
+            await place.until(lambda: place.heard, "the greeting did not come")
+            peer = place.heard[0][0]
+            kept = []
+            while place.peers.send(peer, [answer := Answer(4 * MIB)]):
+                kept.append(weakref.ref(answer))
+                assert len(kept) < 20, "a thousand messages would be 4 GiB"
+            assert len(kept) >= 6, "both bounds can be used"
+            del answer
+            await place.until(lambda: place.gone == [peer], "the peer was not given up")
+            await soon(lambda: not any(reference() for reference in kept))
+            await place.peer(await place.link())
+
+    asyncio.run(scenario())
+
+
+class Answer(bytearray):
+    """Bytes whose end can be seen."""
+
+
+async def soon(condition: Callable[[], object]) -> None:
+    """Waits for what the transport's own threads do, of which nobody hears."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 (nothing to wait for)
+            await asyncio.sleep(0.001)
+
+
+def test_large_messages_that_the_transport_has_taken_count_as_unsent() -> None:
+    async def scenario() -> None:
+        async with bench(CONTROL) as place:
+            far = await place.link()
+            peer = await place.peer(far)
+            assert place.peers.send(peer, [bytes(4 * MIB)])
+            assert place.peers.unsent_bytes(peer) == 4 * MIB
+            await place.until(lambda: far.heard, "the message did not come")
+            await soon(lambda: not place.peers.unsent_bytes(peer))
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_that_was_dropped_is_cut_off_after_its_last_message() -> None:
+    async def scenario() -> None:
+        async with bench(msgspec.structs.replace(CONTROL, linger_s=0.05)) as place:
+            bad, good = await place.link(), await place.link()
+            peer = await place.peer(bad)
+            await place.peer(good)
+            place.peers.send(peer, [b"you are dropped"])
+            place.peers.drop(peer)
+            await place.until(lambda: bad.lost, "the connection goes on")
+            assert bad.heard == [[b"you are dropped"]]
+            assert not good.lost
+            await place.peer(good)
+            assert place.gone == []
 
     asyncio.run(scenario())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -14,6 +15,7 @@ import pytest
 
 from rain.protocol.codec import encode
 from rain.protocol.transfer import (
+    CHUNKS_IN_FLIGHT,
     MAX_PARCEL_OBJECT,
     Chunk,
     Entry,
@@ -30,6 +32,7 @@ from rain.wire.endpoint import DATA, Frames, close_context, new_context
 from rain.wire.fetcher import MAX_BYTES_IN_FLIGHT, Fetcher
 from rain.wire.gate import Gate
 from rain.wire.holder import PARCEL_BYTES, Holder, Stored
+from rain.wire.incoming import PartFile, Unwritten
 from rain.wire.keys import new_keypair
 from rain.wire.link import Link
 from rain.wire.peers import Peers
@@ -172,7 +175,9 @@ def test_a_large_object_arrives_as_a_read_only_file(tmp_path: Path, as_file: boo
         path = w.inbox / "s1.o7"
         assert got == Stored(len(LARGE), "blob", path)
         assert path.read_bytes() == LARGE
-        assert path.stat().st_mode & 0o777 == 0o444
+        status = path.stat()
+        assert status.st_mode & 0o777 == 0o444
+        assert status.st_mtime_ns <= status.st_ctime_ns - 900_000_000, "so that any write to it shows"
         assert list(w.inbox.iterdir()) == [path]
 
     run(scenario, tmp_path)
@@ -192,6 +197,99 @@ def test_several_large_objects_and_small_ones_arrive_in_the_order_asked(tmp_path
         assert all((w.inbox / f"s1.o{obj}").read_bytes() == bytes([obj]) * size for obj, size in enumerate(sizes))
 
     run(scenario, tmp_path)
+
+
+def test_a_disk_that_keeps_writers_waiting_does_not_keep_the_loop_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_write = threading.Event()
+    write = PartFile.write
+
+    def write_slowly(part: PartFile, data: bytes | memoryview, offset: int) -> None:
+        assert may_write.wait(10)
+        write(part, data, offset)
+
+    monkeypatch.setattr(PartFile, "write", write_slowly)
+
+    async def scenario(w: World) -> None:
+        w.put_file(1, LARGE)
+        w.put(2, b"small")
+        large = asyncio.create_task(w.fetcher.get(1, 1, [1]))
+        assert await w.fetcher.get(1, 1, [2]) == [Stored(5, None, b"small")]
+        assert not large.done()
+        may_write.set()
+        assert await large == [Stored(len(LARGE), "blob", w.inbox / "s1.o1")]
+        assert (w.inbox / "s1.o1").read_bytes() == LARGE
+
+    run(scenario, tmp_path)
+
+
+def test_an_object_for_which_there_is_no_room_is_not_taken_for_one_that_the_holder_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(part: PartFile, data: bytes | memoryview, offset: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(PartFile, "write", fail)
+
+    async def scenario(w: World) -> None:
+        w.put_file(1, LARGE)
+        w.put(2, b"small")
+        got = await w.fetcher.get(1, 1, [1, 2, 3])
+        assert got == [Unwritten("No space left on device"), Stored(5, None, b"small"), None]
+        assert list(w.inbox.iterdir()) == []
+
+    run(scenario, tmp_path)
+
+
+def test_a_fetch_that_is_given_up_while_it_is_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_write = threading.Event(), threading.Event()
+    write = PartFile.write
+
+    def write_slowly(part: PartFile, data: bytes | memoryview, offset: int) -> None:
+        began.set()
+        assert may_write.wait(10)
+        write(part, data, offset)
+
+    monkeypatch.setattr(PartFile, "write", write_slowly)
+
+    async def scenario(w: World) -> None:
+        w.put_file(1, LARGE)
+        fetching = asyncio.create_task(w.fetcher.get(1, 1, [1]))
+        assert await asyncio.to_thread(began.wait, 10)
+        fetching.cancel()
+        may_write.set()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        assert list(w.inbox.iterdir()) == []
+
+    run(scenario, tmp_path)
+
+
+def test_what_is_not_in_memory_is_read_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
+    read = os.pread
+
+    def pread(fd: int, length: int, offset: int) -> bytes:
+        threads.add(threading.get_ident())
+        return read(fd, length, offset)
+
+    def would_block(*args: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "not cached")
+
+    monkeypatch.setattr("rain.wire.holder.os.pread", pread)
+    monkeypatch.setattr("rain.wire.holder.os.preadv", would_block)
+
+    async def scenario(w: World) -> None:
+        w.put_file(1, LARGE)
+        assert await w.fetcher.get(1, 1, [1]) == [Stored(len(LARGE), "blob", w.inbox / "s1.o1")]
+        assert (w.inbox / "s1.o1").read_bytes() == LARGE
+
+    run(scenario, tmp_path)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 class Worked:
@@ -434,9 +532,9 @@ def test_what_is_in_flight_stays_within_the_windows(tmp_path: Path) -> None:
             open_ranges.append((sender, request))
             objects = {each.object for _, each in open_ranges}
             assert len(objects) <= 4
-            assert len(open_ranges) <= 16
+            assert len(open_ranges) <= 4 * CHUNKS_IN_FLIGHT
             most[len(objects)] = len(open_ranges)
-            if len(open_ranges) == 16 or request.offset >= 8 << 20:
+            if len(open_ranges) == 4 * CHUNKS_IN_FLIGHT or request.offset >= 8 << 20:
                 for asker, each in open_ranges:
                     header = encode(Chunk(each.request, each.object, each.offset))
                     peers.send(asker, [header, bytes(each.length)])
@@ -445,7 +543,7 @@ def test_what_is_in_flight_stays_within_the_windows(tmp_path: Path) -> None:
         w.listen(hold_back)
         got = await w.fetcher.get(2, 1, [1, 2, 3, 4])
         assert None not in got
-        assert most[4] == 16
+        assert most[4] == 4 * CHUNKS_IN_FLIGHT
 
     run(scenario, tmp_path)
 

@@ -11,7 +11,7 @@ from rain.protocol.executor import Produced, Report, TaskDone
 from rain.protocol.worker import Compute
 from rain.worker.attached import AttachedUsers
 from rain.worker.batches import Batches
-from rain.worker.machine.effects import QueuedTask, RunBatch
+from rain.worker.machine.effects import QueuedRun, RunBatch
 from rain.worker.plausible import MAX_CAPTURED, MAX_DEBUG, plausible_done
 from rain.worker.store import ObjectStore
 
@@ -43,12 +43,12 @@ def test_what_the_server_says_and_what_a_task_here_attached_are_put_together() -
 def test_a_task_is_handed_what_another_one_attached_to_its_input(tmp_path: Path) -> None:
     attached = AttachedUsers()
     batches = Batches(ObjectStore(tmp_path), lambda session, objects: None, attached)
-    maker = QueuedTask(1, 0, 0, 5, memoryview(b""), (), b"mine")
+    maker = QueuedRun(1, 0, 0, 5, memoryview(b""), (), b"mine")
     [run] = batches.run(RunBatch(9, 1, (), (maker,), (2,)))
     assert (run.tasks[0].user, run.tasks[0].gpus) == (b"mine", (2,))
     batches.take(9, Report(1, (TaskDone(1, 0, 10, (Produced(1, None, b"x", user=b"made"),)),)))
     attached.learn(given((5, b"spec", b"")))
-    [run] = batches.run(RunBatch(9, 1, (), (QueuedTask(2, 0, 0, 6, memoryview(b""), (5,)),)))
+    [run] = batches.run(RunBatch(9, 1, (), (QueuedRun(2, 0, 0, 6, memoryview(b""), (5,)),)))
     [read] = run.tasks[0].inputs
     assert (read.spec_user, read.user) == (b"spec", b"made")
 

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from rain.core.errors import InvariantViolation
+from rain.core.errors import InvariantViolation, ProtocolViolation
 from rain.core.failure import Cause, Failure
 from rain.core.spec import TaskSpec
 from rain.protocol.codec import encode
+from rain.protocol.columns import EMPTY, pack
 from rain.protocol.executor import (
     Produced,
+    RangeDone,
     Report,
     Run,
     RunInput,
+    RunRange,
     RunSpec,
     RunTask,
     TaskDone,
@@ -24,7 +27,7 @@ from rain.protocol.executor import (
 )
 from rain.wire.holder import Stored
 from rain.worker.batches import MAX_RUN_BYTES, MAX_TASK_INPUT_BYTES, Batches
-from rain.worker.machine.effects import QueuedTask, RunBatch
+from rain.worker.machine.effects import QueuedRun, RunBatch
 from rain.worker.store import ObjectStore
 
 
@@ -32,11 +35,11 @@ def unharmed(session: int, objects: list[int]) -> None:
     raise AssertionError(f"objects {objects} of session {session} are as they were stored")
 
 
-def queued(task: int, first_output: int, inputs: tuple[int, ...] = ()) -> QueuedTask:
-    return QueuedTask(task, 0, 3, first_output, memoryview(b"args"), inputs)
+def queued(task: int, first_output: int, inputs: tuple[int, ...] = ()) -> QueuedRun:
+    return QueuedRun(task, 0, 3, first_output, memoryview(b"args"), inputs)
 
 
-def give(batches: Batches, *tasks: QueuedTask) -> list[Run]:
+def give(batches: Batches, *tasks: QueuedRun) -> list[Run]:
     return list(batches.run(RunBatch(9, 1, (), tasks)))
 
 
@@ -74,7 +77,7 @@ def test_very_many_inputs_of_one_task_come_as_files(tmp_path: Path) -> None:
 
 def test_a_batch_that_brings_very_much_is_several_messages(tmp_path: Path) -> None:
     spec = TaskSpec("python")
-    large = QueuedTask(1, 0, 3, 1, memoryview(bytes(MAX_RUN_BYTES + 1)), ())
+    large = QueuedRun(1, 0, 3, 1, memoryview(bytes(MAX_RUN_BYTES + 1)), ())
     order = RunBatch(9, 1, ((3, spec),), (large, queued(2, 2), queued(3, 3)))
     first, second = Batches(ObjectStore(tmp_path), unharmed).run(order)
     assert [[task.task for task in run.tasks] for run in (first, second)] == [[1], [2, 3]]
@@ -112,6 +115,78 @@ def test_a_result_that_is_not_what_was_reported_fails_its_task(tmp_path: Path, o
     [failed] = event.failed
     assert (failed.task, failed.failure.cause) == (7, Cause.EXECUTOR)
     assert "s1.o2" in failed.failure.message
+
+
+def neighbours(count: int) -> QueuedRun:
+    sizes = pack("I", [1] * count)
+    return QueuedRun(7, 0, 3, 20, memoryview(b"x" * count), (), count=count, args_size=sizes, n_outputs=2)
+
+
+def range_done(first: int, sizes: list[int], *, attempt: int = 0, data: bytes | None = None) -> Report:
+    count = len(sizes) // 2
+    content = b"".join(b"%d" % (each % 10) * each for each in sizes) if data is None else data
+    done = RangeDone(first, count, attempt, pack("I", [5] * count), pack("Q", sizes), memoryview(content), "text")
+    return Report(1, (), (), (done,))
+
+
+def test_neighbours_travel_as_a_range(tmp_path: Path) -> None:
+    batches = Batches(ObjectStore(tmp_path), unharmed)
+    [run] = list(batches.run(RunBatch(9, 1, (), (neighbours(3), queued(30, 40)), gpus=(1,))))
+    received = to_executor_decoder.decode(encode(run))
+    single = RunTask(30, 0, 3, 40, b"args", (), gpus=(1,))
+    assert received == Run(1, (), (RunRange(7, 3, 0, 3, 20, pack("I", [1, 1, 1]), b"xxx", (1,)), single))
+
+
+def test_results_of_a_range_are_objects_numbered_on_from_its_place_in_the_run(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path)
+    batches = Batches(store, unharmed)
+    give(batches, neighbours(5))
+    event = batches.take(9, range_done(8, [1, 2, 0, 3]))
+    assert [done.task for done in event.ranges] == [8]
+    assert [store.get(1, obj) for obj in range(21, 27)] == [
+        None,
+        Stored(1, "text", b"1"),
+        Stored(2, "text", b"22"),
+        Stored(0, "text", b""),
+        Stored(3, "text", b"333"),
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        range_done(6, [1, 1, 1, 1]),
+        range_done(11, [1, 1, 1, 1]),
+        range_done(7, [1, 1], attempt=1),
+        range_done(7, [1, 1, 1]),
+        range_done(7, [1, 1], data=b"x"),
+        Report(1, (), (), (RangeDone(7, 1, 0, EMPTY, pack("Q", [0, 0])),)),
+        Report(1, (), (), (RangeDone(7, 1, 0, pack("I", [5]), pack("Q", [0, 0]), EMPTY, "x" * 300),)),
+    ],
+    ids=["not given before", "not given after", "attempt", "outputs", "bytes", "durations", "content type"],
+)
+def test_a_range_that_cannot_be_is_refused(tmp_path: Path, nonsense: Report) -> None:
+    batches = Batches(ObjectStore(tmp_path), unharmed)
+    give(batches, neighbours(5))
+    with pytest.raises(ProtocolViolation):
+        batches.take(9, nonsense)
+
+
+def test_a_range_is_taken_once(tmp_path: Path) -> None:
+    batches = Batches(ObjectStore(tmp_path), unharmed)
+    give(batches, neighbours(5))
+    batches.take(9, range_done(7, [1, 1]))
+    with pytest.raises(ProtocolViolation):
+        batches.take(9, range_done(7, [1, 1]))
+
+
+def test_one_task_of_a_range_may_be_reported_by_itself(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path)
+    batches = Batches(store, unharmed)
+    give(batches, neighbours(5))
+    batches.take(9, report(Produced(1, None, b"x"), Produced(1, None, b"y"), task=9))
+    assert [store.get(1, obj) for obj in (24, 25)] == [Stored(1, None, b"x"), Stored(1, None, b"y")]
 
 
 def test_results_that_nobody_asked_for_do_not_enter_the_store(tmp_path: Path) -> None:

@@ -30,6 +30,24 @@ def test_amounts_that_make_no_sense_are_refused(config: WorkerConfig) -> None:
         offer_of(config)
 
 
+@pytest.mark.parametrize(
+    ("resources", "complaint"),
+    [((("cpus", 3),), "has an option of its own: --cpus"), ((("a", 1), ("a", 2)), "'a' is offered twice")],
+)
+def test_names_of_resources_that_no_task_could_mean_are_refused(
+    resources: tuple[tuple[str, int], ...], complaint: str
+) -> None:
+    with pytest.raises(RainException, match=complaint):
+        offer_of(WorkerConfig(cpus=1, resources=resources))
+
+
+def test_no_more_gpus_are_offered_than_the_worker_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    assert offer_of(WorkerConfig(gpus=1)).gpus == UNIT
+    with pytest.raises(RainException, match="gpus to offer: 2, but CUDA_VISIBLE_DEVICES=GPU-a names 1"):
+        offer_of(WorkerConfig(gpus=2))
+
+
 @pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
 def test_memory_is_cut_by_the_limit_of_the_control_group(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ import pytest
 from rain.core.kinds import ExecuteArgs, Kind, PythonConfig, SleepArgs, TextWord
 from rain.core.spec import TaskSpec
 from rain.data.function import dump_function
-from rain.protocol.executor import Report, Run, RunInput, RunSpec, RunTask
+from rain.protocol.executor import Progressed, Report, Run, RunInput, RunSpec, RunTask
 from rain.worker.executors import Executors, ProcessEnd
 from rain.worker.folders import WorkerFolders, make_folders
 from rain.worker.forkserver import ForkserverProcess
@@ -44,6 +44,9 @@ class Heard:
 
     def executor_reported(self, executor: int, report: Report) -> None:
         self._add("report", executor, report)
+
+    def executor_progressed(self, executor: int, message: Progressed) -> None:
+        self._add("progress", executor, message)
 
     def executor_ended(self, executor: int, ending: ProcessEnd) -> None:
         self._add("ended", executor, ending)

@@ -27,7 +27,7 @@ def order(session: int, task: int, obj: int, *, size: int, urgent: bool, content
         duration_us=pack("I", [7]),
         size=pack("Q", [size]),
         inline=pack("B", [size <= 4096]),
-        content_types=((0, content_type),) if content_type else (),
+        content_types=((0, 1, content_type),) if content_type else (),
     )
     return ReportDone(done, array("I", [obj]), urgent)
 
@@ -80,7 +80,7 @@ def test_held_reports_of_a_session_are_joined_into_one(tmp_path: Path) -> None:
         assert bytes(done.size) == bytes(pack("Q", [3, 9999, 2]))
         assert bytes(done.inline) == b"\1\0\1"
         assert bytes(done.data) == b"abcde"
-        assert done.content_types == ((2, "text"),)
+        assert done.content_types == ((2, 1, "text"),)
 
     run(scenario, tmp_path)
 

@@ -38,7 +38,7 @@ from rain.worker.machine.effects import (
     Fetch,
     KillExecutor,
     LearnPeers,
-    QueuedTask,
+    QueuedRun,
     ReportDone,
     RunBatch,
     StartExecutor,
@@ -188,7 +188,7 @@ def test_ready_is_said_once_when_all_executors_stand(tmp_path: Path) -> None:
 
 def test_results_are_in_the_store_when_the_machine_hears_and_leave_with_their_bytes(tmp_path: Path) -> None:
     async def scenario(w: World) -> None:
-        task = QueuedTask(7, 0, 3, 20, memoryview(b""), ())
+        task = QueuedRun(7, 0, 3, 20, memoryview(b""), ())
         [(executor, batch)] = w.do(RunBatch(5, 1, ((3, TaskSpec("python")),), (task,)))
         assert executor == 5
         assert isinstance(batch, Run)
@@ -253,7 +253,7 @@ def test_a_spoilt_object_is_reported_as_lost_after_the_failure_of_its_task(tmp_p
     async def scenario(w: World) -> None:
         w.store.path(1, 0).write_bytes(b"large")
         w.store.adopt_file(1, 0)
-        w.do(RunBatch(0, 1, (), (QueuedTask(7, 0, 0, 1, memoryview(b""), (0,)),)))
+        w.do(RunBatch(0, 1, (), (QueuedRun(7, 0, 0, 1, memoryview(b""), (0,)),)))
         w.store.path(1, 0).unlink()
         failure = Failure(cause=Cause.TASK, message="it changed its input")
         w.deeds.clear()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from array import array
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,104 @@ def test_files_that_somebody_changed_or_removed_are_named_once_and_cannot_be_rea
 
 def test_an_object_of_a_session_that_is_not_there_is_not_damaged(store: ObjectStore) -> None:
     assert store.damaged(9, [1]) == []
+
+
+KIB = 1024
+
+
+def parts(folder: Path) -> list[Path]:
+    return list(folder.glob(".part-*"))
+
+
+def test_small_objects_beyond_the_limit_are_in_files_and_come_back_when_they_are_needed(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path, 8 << 20)
+    contents = {obj: bytes([obj % 256]) * 60 * KIB for obj in range(500)}
+    for obj, content in contents.items():
+        store.put_bytes(1, obj, content, "blob")
+        assert store.memory_bytes <= 8 << 20
+    assert sum(path.stat().st_size for path in parts(tmp_path)) > 20 << 20
+    for obj, content in contents.items():
+        assert store.get(1, obj) == Stored(len(content), "blob", content)
+        assert store.memory_bytes <= 8 << 20
+    store.discard(1, contents)
+    assert store.memory_bytes == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_small_objects_goes_when_most_of_them_are_gone(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path, 4 << 20)
+    for obj in range(100):
+        store.put_bytes(1, obj, bytes(60 * KIB))
+    assert len(parts(tmp_path)) == 1
+    store.discard(1, range(60))
+    assert parts(tmp_path) == []
+    assert all(store.get(1, obj) == Stored(60 * KIB, None, bytes(60 * KIB)) for obj in range(60, 100))
+
+
+def test_a_lower_limit_is_heeded_at_once(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path)
+    for obj in range(100):
+        store.put_bytes(1, obj, bytes(60 * KIB))
+    store.limit_memory(1 << 20)
+    assert store.memory_bytes <= 1 << 20
+
+
+def test_a_closed_session_leaves_none_of_its_small_objects(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path, 1 << 20)
+    for obj in range(100):
+        store.put_bytes(1, obj, bytes(60 * KIB))
+    store.close_session(1)
+    assert store.memory_bytes == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_session_leaves_none_of_its_segments_and_those_of_others_stay(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path, 1 << 20)
+    sizes = array("I", [KIB] * 100)
+    for number in range(100):
+        session = 2 if number % 10 == 0 else 1
+        store.put_range(session, number * 100, sizes, bytes([number]) * (100 * KIB), "blob")
+    assert parts(tmp_path)
+    store.close_session(1)
+    for number in range(0, 100, 10):
+        assert store.get(2, number * 100 + 7) == Stored(KIB, "blob", bytes([number]) * KIB)
+    store.close_session(2)
+    assert store.memory_bytes == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_that_was_written_to_a_file_is_replaced_aliased_and_spilled_like_any_other(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path, 0)
+    store.put_bytes(1, 1, b"one", "text")
+    assert store.alias(1, 2, 1) == 3
+    path = store.spill(1, 1)
+    assert path is not None
+    assert path.read_bytes() == b"one"
+    store.put_bytes(1, 2, b"two")
+    assert store.get(1, 2) == Stored(3, None, b"two")
+    store.discard(1, [1, 2])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_whose_spill_file_is_gone_is_found_damaged(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path, 0)
+    store.put_bytes(1, 1, b"one")
+    for path in parts(tmp_path):
+        path.unlink()
+    assert store.get(1, 1) == Stored(3, None, store.path(1, 1))
+    assert store.damaged(1, [1]) == [1]
+    assert store.damaged(1, [1]) == []
+
+
+def test_a_full_disk_keeps_small_objects_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = ObjectStore(tmp_path, 0)
+    monkeypatch.setattr("rain.worker.spill.os.write", full)
+    store.put_bytes(1, 1, b"one")
+    assert store.get(1, 1) == Stored(3, None, b"one")
+    monkeypatch.undo()
+    store.limit_memory(0)
+    assert store.memory_bytes == 0
+    assert store.get(1, 1) == Stored(3, None, b"one")

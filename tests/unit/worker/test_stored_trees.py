@@ -18,7 +18,7 @@ from rain.worker import transfers as transfers_module
 from rain.worker.machine.effects import Fetch
 from rain.worker.machine.events import Event, InputsArrived
 from rain.worker.store import ObjectStore
-from rain.worker.stored_tree import StoredTree
+from rain.worker.stored_tree import StoredTree, link_stored_tree
 from rain.worker.transfers import Transfers
 
 BIG = bytes(100_000)
@@ -207,3 +207,56 @@ def test_a_session_that_is_closed_while_its_directory_is_unpacked_leaves_nothing
     assert events == []
     store.close()
     assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_the_folder_of_another_worker_is_linked_file_by_file(tmp_path: Path) -> None:
+    archive = grow(tmp_path / "theirs")
+    assert link_stored_tree(tmp_path / "theirs", tmp_path / "ours", archive.size)
+    assert (tmp_path / "ours" / "sub" / "file").samefile(tmp_path / "theirs" / "sub" / "file")
+    assert TreeArchive(tmp_path / "ours").read(0, archive.size) == archive.read(0, archive.size)
+
+
+@pytest.mark.parametrize("change", ["gone", "grown"])
+def test_a_folder_that_is_not_what_was_said_is_not_linked(tmp_path: Path, change: str) -> None:
+    archive = grow(tmp_path / "theirs")
+    if change == "gone":
+        (tmp_path / "theirs").rename(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "theirs" / "more").write_bytes(b"more")
+    assert not link_stored_tree(tmp_path / "theirs", tmp_path / "ours", archive.size)
+    assert not (tmp_path / "ours").exists()
+
+
+class OneFolder:
+    """A holder nearby: the object is a folder of the store's already."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    def learn(self, peers: Iterable[Peer]) -> None: ...
+
+    async def get(self, holder: int, session: int, objects: Sequence[int]) -> list[Stored | None]:
+        size = grow(self.store.path(1, 3)).size
+        return [Stored(size, "dir", self.store.path(1, 3))]
+
+
+def test_a_directory_that_was_linked_is_adopted_as_it_is(store: ObjectStore, tmp_path: Path) -> None:
+    async def main() -> list[Event]:
+        arrived = asyncio.Event()
+        events: list[Event] = []
+
+        def post(event: Event) -> None:
+            events.append(event)
+            arrived.set()
+
+        transfers = Transfers(OneFolder(store), store, post)
+        transfers.fetch(Fetch(1, 2, array("I", [3]), array("Q", [len(BIG)])))
+        async with asyncio.timeout(10):
+            await arrived.wait()
+        await transfers.close()
+        return events
+
+    [event] = asyncio.run(main())
+    size = TreeArchive(tmp_path / "s1.o3").size
+    assert event == InputsArrived(1, array("I", [3]), array("Q", [size]))
+    assert held(store, 3).read(0, size) == TreeArchive(tmp_path / "s1.o3").read(0, size)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rain.protocol.transfer import Peer
 from rain.wire.holder import Stored
+from rain.wire.incoming import Unwritten
 from rain.worker.machine.effects import Fetch
 from rain.worker.machine.events import Event, InputsArrived, InputsUnavailable
 from rain.worker.store import ObjectStore
@@ -24,6 +25,7 @@ class Holders:
         self.folder = folder
         self.small: dict[int, bytes] = {}
         self.large: set[int] = set()
+        self.unwritten: set[int] = set()
         self.opened = asyncio.Event()
         self.reached = asyncio.Event()
         self.asked: list[tuple[int, ...]] = []
@@ -31,11 +33,13 @@ class Holders:
     def learn(self, peers: Iterable[Peer]) -> None:
         raise AssertionError("nobody asked for that")
 
-    async def get(self, holder: int, session: int, objects: Sequence[int]) -> list[Stored | None]:
+    async def get(self, holder: int, session: int, objects: Sequence[int]) -> list[Stored | Unwritten | None]:
         self.asked.append(tuple(objects))
         return [await self._one(session, obj) for obj in objects]
 
-    async def _one(self, session: int, obj: int) -> Stored | None:
+    async def _one(self, session: int, obj: int) -> Stored | Unwritten | None:
+        if obj in self.unwritten:
+            return Unwritten("the disk is full")
         if obj in self.large:
             path = self.folder / f"s{session}.o{obj}"
             path.write_bytes(bytes(LARGE))
@@ -80,6 +84,20 @@ def test_what_arrives_and_what_does_not_is_said_once_each(tmp_path: Path) -> Non
             InputsUnavailable(1, 2, array("I", [2])),
         ]
         assert bench.store.get(1, 3) == Stored(3, None, b"ccc")
+        await bench.transfers.close()
+
+    asyncio.run(main())
+
+
+def test_what_could_not_be_written_is_said_apart_from_what_the_holder_has_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        bench.holders.unwritten = {1, 3}
+        bench.transfers.fetch(order((1, 1), (2, 5), (3, 3)))
+        assert await bench.next_events() == [
+            InputsUnavailable(1, 2, array("I", [1, 3]), "the disk is full"),
+            InputsUnavailable(1, 2, array("I", [2])),
+        ]
         await bench.transfers.close()
 
     asyncio.run(main())

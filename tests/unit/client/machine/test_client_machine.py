@@ -11,10 +11,10 @@ from rain.protocol.client import (
     Ack,
     AttachSession,
     CloseSession,
+    Leave,
     Locate,
     OpenSession,
     Progress,
-    QueryServer,
     RequestFailed,
     ServerAlive,
     SessionAttached,
@@ -24,6 +24,7 @@ from rain.protocol.client import (
     Wait,
     WaitDone,
 )
+from rain.protocol.queries import QueryServer
 
 FAILURE = Failure(cause=Cause.TASK, message="ValueError: no")
 SESSION = 3
@@ -154,6 +155,36 @@ def test_the_window_counts_bytes_until_their_submit_is_done() -> None:
     assert window.is_open
 
 
+def test_who_waits_is_woken_when_the_client_leaves_and_nothing_can_be_asked_after() -> None:
+    machine = opened()
+    ask(machine, Wait(5, SESSION))
+    left = Trouble(reason="the client was closed: make a new one with `Client(…)`", server_gone=True)
+    assert machine.handle(Requested(Leave(6))) == [Resolve(5, left), SendToServer(Leave(6))]
+    assert machine.handle(Requested(QueryServer(7))) == [Resolve(7, left)]
+    assert hear(machine, Ack(6)) == [Resolve(6, Ack(6))]
+    assert nothing_waits(machine)
+
+
+def test_a_server_that_is_lost_while_the_client_leaves_wakes_it() -> None:
+    machine = opened()
+    ask(machine, Leave(6))
+    left = Trouble(reason="the client was closed: make a new one with `Client(…)`", server_gone=True)
+    assert machine.handle(ServerWentAway("it ended")) == [Resolve(6, left)]
+
+
+def test_a_session_of_its_own_that_is_attached_keeps_its_window() -> None:
+    machine = opened()
+    assert machine.handle(SubmitBegan(2, SESSION, MAX_UNFINISHED_TASKS + 1, 0)) == [OpenWindow(2)]
+    ask(machine, AttachSession(3, "mine"))
+    attached = SessionAttached(
+        request=3, session=SESSION, name="mine", fail_fast=True, n_specs=0, n_tasks=0, n_objects=0, done=0
+    )
+    assert hear(machine, attached) == [Resolve(3, attached)]
+    assert machine.handle(SubmitBegan(4, SESSION, 1, 0)) == []
+    assert machine.handle(RequestGivenUp(4)) == []
+    assert nothing_waits(machine)
+
+
 def test_an_attached_session_goes_on_with_the_window_of_the_client_before() -> None:
     machine = ClientMachine()
     ask(machine, AttachSession(1, "long"))
@@ -163,9 +194,9 @@ def test_an_attached_session_goes_on_with_the_window_of_the_client_before() -> N
         session=SESSION,
         name="long",
         fail_fast=True,
-        specs=(),
-        spec=memoryview(bytes(4 * n_tasks)),
-        flags=memoryview(b""),
+        n_specs=1,
+        n_tasks=n_tasks,
+        n_objects=0,
         done=5,
     )
     assert hear(machine, attached) == [Resolve(1, attached)]
@@ -178,9 +209,8 @@ def test_a_failed_session_that_is_attached_refuses_to_be_waited_for() -> None:
     machine = ClientMachine()
     ask(machine, AttachSession(1, "long"))
     failed = SessionFailed(SESSION, "boom", 0, 0, 1, FAILURE)
-    empty = memoryview(b"")
     attached = SessionAttached(
-        request=1, session=SESSION, name="x", fail_fast=True, specs=(), spec=empty, flags=empty, done=1, failed=failed
+        request=1, session=SESSION, name="x", fail_fast=True, n_specs=0, n_tasks=0, n_objects=0, done=1, failed=failed
     )
     hear(machine, attached)
     assert machine.handle(Requested(Wait(2, SESSION))) == [Resolve(2, trouble_of(failed))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rain.core.resources import UNIT, Offer, Request
-from rain.protocol.client import ServerInfo
+from rain.protocol.queries import ServerInfo
 from rain.protocol.shown import Impossible, SessionInfo, WorkerInfo
 from rain.server.http.status import server_status
 

@@ -47,7 +47,9 @@ from rain.server.machine.effects import (
     ForgetTasks,
     SendCompute,
     SendLocated,
+    SendWaitDone,
     StashResults,
+    StashStretch,
     TellClient,
     TellWorker,
     Terminate,
@@ -289,12 +291,13 @@ class Bench:
         attempt = self.session.tasks.attempt[task] if attempt is None else attempt
         self.worker_says(worker, Failed(1, task, attempt, failure))
 
-    def lacks(self, worker: int, obj: int, holder: int, *tasks: int) -> None:
-        """The worker could not get the object from the holder, and gives these tasks back."""
+    def lacks(self, worker: int, obj: int, holder: int, *tasks: int, unwritten: str = "") -> None:
+        """The worker could not get the object from the holder, or not write it, and gives these tasks back."""
         attempts = [self.session.tasks.attempt[task] for task in tasks]
-        self.worker_says(
-            worker, Unavailable(1, pack("I", [obj]), pack("I", [holder]), pack("I", tasks), pack("I", attempts))
+        lacking = Unavailable(
+            1, pack("I", [obj]), pack("I", [holder]), pack("I", tasks), pack("I", attempts), unwritten
         )
+        self.worker_says(worker, lacking)
 
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
@@ -360,14 +363,8 @@ def say(effect: Effect) -> str:
             return f"w{worker} is asked"
         case TellWorker(worker, Stop()):
             return f"w{worker} stops"
-        case StashResults(_, objects, _, _, _):
-            return f"stash keeps {_list('o', objects)}"
-        case DropStashed(_, objects):
-            return f"stash drops {_list('o', sorted(objects))}"
-        case ForgetTasks(_, tasks):
-            return f"stash forgets {_list('t', sorted(tasks))}"
-        case CloseStash(session):
-            return f"stash closes s{session}"
+        case StashResults() | StashStretch() | DropStashed() | ForgetTasks() | CloseStash():
+            return say_to_stash(effect)
         case SendLocated(_, _, objects, located):
             holders, inline = numbers("I", located.holder), numbers("B", located.inline)
             places = [
@@ -375,6 +372,8 @@ def say(effect: Effect) -> str:
                 for obj, holder, is_inline in zip(numbers("I", objects), holders, inline, strict=True)
             ]
             return f"request {located.request} located {' '.join(places)}"
+        case SendWaitDone(_, _, done):
+            return say_to_client(done)
         case DropClient(client, _):
             return f"client {client} is dropped"
         case DropWorker(worker, _):
@@ -384,6 +383,21 @@ def say(effect: Effect) -> str:
         case TellClient(_, message):
             return say_to_client(message)
     raise AssertionError(f"no words for {effect}")
+
+
+def say_to_stash(effect: StashResults | StashStretch | DropStashed | ForgetTasks | CloseStash) -> str:
+    """An order to the stash in words."""
+    match effect:
+        case StashResults(_, objects, _, _, _):
+            return f"stash keeps {_list('o', objects)}"
+        case StashStretch(_, first, size, _):
+            return f"stash keeps {_list('o', range(first, first + len(size)))}"
+        case DropStashed(_, objects):
+            return f"stash drops {_list('o', sorted(objects))}"
+        case ForgetTasks(_, tasks):
+            return f"stash forgets {_list('t', sorted(tasks))}"
+        case CloseStash(session):
+            return f"stash closes s{session}"
 
 
 def say_to_client(message: msgspec.Struct) -> str:

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from rain.core.note import TaskNote
-from rain.protocol.client import Locate, Located, ObjectNews, QueryObjects, QueryTasks, SessionFailed, TaskNews
+from rain.protocol.client import Locate, Located, SessionFailed
 from rain.protocol.columns import pack
+from rain.protocol.queries import ObjectNews, QueryObjects, QueryTasks, TaskNews
 from rain.protocol.worker import Failed
 from rain.server.machine import attachments
 from rain.server.machine.effects import SendLocated
@@ -77,7 +78,19 @@ def test_the_note_of_the_last_attempt_is_shown() -> None:
     bench.task(spec=spec(retries=2), keep=True)
     bench.submit()
     bench.worker_says(worker, Failed(1, 0, 0, BOOM, TaskNote(stdout="first")))
-    assert note_of(bench, 0) == TaskNote(stdout="first")
+    assert note_of(bench, 0) is None
+    bench.worker_says(worker, Failed(1, 0, 1, BOOM, TaskNote(stdout="second")))
+    assert note_of(bench, 0) is None
+    says(bench, worker, 0, TaskNote(stdout="third"))
+    assert note_of(bench, 0) == TaskNote(stdout="third")
+
+
+def test_a_silent_last_attempt_leaves_nothing() -> None:
+    bench = Bench()
+    worker = bench.worker_joins()
+    bench.task(spec=spec(retries=2), keep=True)
+    bench.submit()
+    bench.worker_says(worker, Failed(1, 0, 0, BOOM, TaskNote(stdout="first")))
     says(bench, worker, 0, None)
     assert note_of(bench, 0) is None
 

@@ -222,3 +222,18 @@ def test_a_worker_that_leaves_does_not_count_for_what_can_run() -> None:
     assert [each.needed.describe() for each in bench.machine.impossible_tasks()] == ["cpus=2"]
     assert explain(bench.machine.state, bench.session, big.task)[0].endswith("the workers are w2 with cpus=1")
     assert bench.session.tasks.worker[running.task] == 1
+
+
+def test_a_worker_without_room_for_a_copy_is_not_asked_again_while_there_is_another(holding: Bench) -> None:
+    third = holding.worker_joins()
+    drain(holding, 1)
+    asked = []
+    for _ in range(3):
+        holding.ignore()
+        holding.time_passes(0.2)
+        [copies] = holding.computes()
+        asked.append(copies.worker)
+        holding.lacks(copies.worker, object_of(holding, 1), 1, unwritten="No space left on device")
+        assert holding.session.objects.is_held_by(object_of(holding, 1), 1)
+    assert sorted(asked[:2]) == [2, third]
+    assert asked[0] == asked[2]

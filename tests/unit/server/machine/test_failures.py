@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rain.core.failure import Cause, Failure
-from rain.protocol.client import CloseSession, RequestFailed, SessionFailed, Wait
-from rain.protocol.columns import EMPTY
+from rain.protocol.client import CloseSession, RequestFailed, SessionFailed, Unwait, Wait, WaitDone
+from rain.protocol.columns import EMPTY, pack
 from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, WAITING
-from tests.unit.server.machine.bench import BOOM, Bench, spec
+from tests.unit.server.machine.bench import BOOM, Bench, numbers, spec
 
 
 def test_fail_fast_stops_everything_and_tells_the_client_once() -> None:
@@ -132,6 +132,22 @@ def test_an_input_that_was_lacking_too_often_fails_the_task() -> None:
     assert message.failure.cause is Cause.INPUT
 
 
+def test_an_input_that_never_arrives_from_a_worker_that_is_there_is_not_made_for_ever() -> None:
+    bench = Bench()
+    maker = bench.worker_joins()
+    made = bench.task()
+    reader = bench.task(made.out, keep=True, spec=spec(cpus=2))
+    narrow = bench.worker_joins(cpus=2)
+    bench.submit()
+    for _ in range(6):
+        assert bench.session.failed_reason is None
+        bench.finishes(maker, made.task)
+        bench.lacks(narrow, made.out, maker, reader.task)
+    message = bench.answer(SessionFailed)
+    assert isinstance(message, SessionFailed)
+    assert "could not be brought to w2" in message.reason
+
+
 def test_waits_for_some_answer_with_what_is_finished() -> None:
     bench = Bench()
     worker = bench.worker_joins(cpus=3)
@@ -144,7 +160,7 @@ def test_waits_for_some_answer_with_what_is_finished() -> None:
     bench.finishes(worker, 0)
     bench.expect(f"request {request} is done t0")
     request = bench.waits(2, 1, 0, some=True)
-    bench.expect(f"request {request} is done t1 t0")
+    bench.expect(f"request {request} is done t0 t1")
 
 
 def test_waits_by_number_end_when_the_last_task_does() -> None:
@@ -242,3 +258,48 @@ def test_a_failed_attempt_takes_back_the_tasks_that_wait_for_it_at_the_worker() 
     bench.finishes(worker, first.task, second.task)
     assert bench.stages() == [FINISHED] * 3
     assert WAITING not in bench.stages()
+
+
+def test_a_wait_that_stays_is_followed_by_one_for_what_it_left() -> None:
+    bench = Bench()
+    worker = bench.worker_joins(cpus=4)
+    bench.tasks(3)
+    bench.submit()
+    bench.ignore()
+    bench.client_says(Wait(1, 1, pack("I", [2, 0, 2]), some=True, stays=True))
+    bench.finishes(worker, 0, 1)
+    assert numbers("I", bench.answer(WaitDone).finished) == [0]
+    bench.ignore()
+    bench.client_says(Wait(2, 1, some=True, stays=True, after=1))
+    bench.finishes(worker, 2)
+    assert numbers("I", bench.answer(WaitDone).finished) == [2]
+    assert not bench.session.followed
+    bench.ignore()
+    bench.client_says(Wait(3, 1, some=True, stays=True, after=2))
+    assert "no wait 2 that another one may follow" in bench.answer(RequestFailed).reason
+
+
+def test_what_a_wait_left_goes_when_nobody_follows() -> None:
+    bench = Bench(fail_fast=False)
+    worker = bench.worker_joins(cpus=4)
+    bench.tasks(3)
+    bench.submit()
+    bench.finishes(worker, 0)
+    bench.client_says(Wait(1, 1, pack("I", [0, 1]), some=True, stays=True))
+    assert list(bench.session.followed) == [1]
+    bench.client_says(Unwait(1))
+    assert not bench.session.followed
+
+
+def test_a_wait_that_follows_hears_of_a_failure_among_those_that_are_left() -> None:
+    bench = Bench(fail_fast=False)
+    worker = bench.worker_joins(cpus=4)
+    bench.tasks(3)
+    bench.submit()
+    bench.finishes(worker, 0)
+    bench.client_says(Wait(1, 1, pack("I", [0, 1]), some=True, stays=True), Wait(2, 1, some=True, after=1))
+    bench.ignore()
+    bench.fails(worker, 2)
+    bench.fails(worker, 1)
+    refused = bench.answer(RequestFailed)
+    assert (refused.request, refused.task) == (2, 1)

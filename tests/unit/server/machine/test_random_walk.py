@@ -29,7 +29,7 @@ from rain.protocol.worker import (
     Unavailable,
     WorkerPong,
 )
-from rain.server.machine.effects import DropWorker, SendCompute, SendLocated, TellClient, TellWorker
+from rain.server.machine.effects import DropWorker, SendCompute, SendLocated, SendWaitDone, TellClient, TellWorker
 from rain.server.machine.events import Tick, WorkerSaid
 from rain.server.machine.stages import FAILED, FINISHED
 from rain.server.machine.tables import AVAILABLE, KEPT
@@ -168,6 +168,8 @@ class World:
                 )
             elif isinstance(effect, SendLocated):
                 self.answered.add(effect.located.request)
+            elif isinstance(effect, SendWaitDone):
+                self.answered.add(effect.done.request)
             elif isinstance(effect, TellClient):
                 self.answered.add(getattr(effect.message, "request", -1))
             assert not isinstance(effect, DropWorker), effect

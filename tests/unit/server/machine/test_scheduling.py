@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from rain.core.resources import UNIT, Offer, Request
 from rain.protocol.client import OpenSession, Submit
 from rain.protocol.columns import pack
 from rain.server.machine.events import ClientSaid
+from rain.server.machine.rooms import unused_kinds
 from rain.server.machine.stages import ASSIGNED, READY, WAITING
 from tests.unit.server.machine.bench import PLAIN, Bench, numbers, spec
 
@@ -145,6 +147,23 @@ def test_large_and_small_requests_share_a_worker_and_neither_starves() -> None:
         bench.finishes(worker, *tasks, us=10_000_000)
     assert served[0] >= 10
     assert served[1] >= 10
+
+
+def test_tasks_go_to_the_workers_that_they_fill_and_large_ones_stay_free() -> None:
+    bench = Bench()
+    large, small, other = (bench.worker_joins(cpus=cpus) for cpus in (4, 1, 1))
+    bench.tasks(2)
+    big = bench.task(spec=spec(cpus=4))
+    bench.submit()
+    assert {worker: len(tasks) for worker, tasks in given(bench).items()} == {large: 1, small: 1, other: 1}
+    assert bench.session.tasks.worker[big.task] == large
+
+
+def test_what_a_task_does_not_ask_for_is_left_to_those_that_do() -> None:
+    offer = Offer(cpus=4 * UNIT, gpus=UNIT, named=(("disk", UNIT), ("license", UNIT)))
+    assert unused_kinds(offer, Request()) == 3
+    assert unused_kinds(offer, Request(gpus=UNIT, named=(("license", 1),))) == 1
+    assert unused_kinds(Offer(cpus=UNIT), Request()) == 0
 
 
 def test_sessions_take_turns() -> None:

@@ -5,22 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rain.core.liveness import CLIENT_DEAD_AFTER_S
-from rain.protocol.client import (
-    ClientAlive,
-    ObjectNews,
-    OpenSession,
-    QueryObjects,
-    QueryServer,
-    QueryTasks,
-    RequestFailed,
-    ServerInfo,
-    Shutdown,
-    TaskNews,
-    Unwait,
-)
+from rain.protocol.client import ClientAlive, OpenSession, RequestFailed, Shutdown, Unwait
 from rain.protocol.columns import EMPTY, pack
+from rain.protocol.queries import ObjectNews, QueryObjects, QueryServer, QueryTasks, ServerInfo, TaskNews
 from rain.protocol.shown import TASK_STATE_NAMES
 from rain.protocol.worker import Done, Failed, Fetched, Unavailable, WorkerPong
+from rain.server.machine.effects import Terminate
+from rain.server.machine.events import ClientJoined, ClientLeft, Tick
 from tests.unit.server.machine.bench import BOOM, Bench
 
 
@@ -171,7 +162,7 @@ def test_tasks_objects_and_the_server_can_be_asked_about() -> None:
     assert tasks.tasks[1].duration_us == 10_000_000
     assert [(obj.state, obj.size) for obj in objects.objects] == [("finished", 100_000), ("unfinished", None)]
     (info,) = server.workers
-    assert (info.n_tasks, info.n_objects, info.tasks, info.objects) == (1, 1, ((1, 1),), ((1, 0),))
+    assert (info.n_tasks, info.n_objects, info.tasks, info.objects) == (1, 2, ((1, 1),), ((1, 0), (1, 1)))
     assert server.sessions[0].tasks == {"waiting": 0, "running": 1, "finished": 1, "failed": 0, "cancelled": 0}
 
 
@@ -209,3 +200,37 @@ def test_a_session_cannot_outlive_its_client_for_ever(ttl_s: float) -> None:
     bench.client_says(OpenSession(7, ttl_s=ttl_s))
     assert "outlives its client by 0 to" in str(bench.answer(RequestFailed))
     assert list(bench.machine.state.sessions) == [1]
+
+
+def test_a_cluster_that_is_told_to_ends_when_neither_a_client_nor_a_session_is_left() -> None:
+    bench = Bench(ttl_s=60)
+    bench.machine.state.idle_end_s = 10.0
+    bench.worker_joins()
+    bench.client_leaves()
+    bench.ignore()
+    for seconds, ends in ((59, False), (5, False), (4, False), (10, True)):
+        for _ in range(seconds):
+            bench.now += 1.0
+            bench.worker_says(1, WorkerPong())
+            bench.happens(Tick())
+        assert bench.machine.state.stopping is ends, bench.now
+    assert any(isinstance(effect, Terminate) for effect in bench.effects)
+
+
+def test_a_client_that_comes_in_time_keeps_an_idle_cluster() -> None:
+    bench = Bench()
+    bench.machine.state.idle_end_s = 10.0
+    bench.client_leaves()
+    bench.machine.state.was_used = False
+    # The first one has longer, since the workers come before.
+    for _ in range(59):
+        bench.now += 1.0
+        bench.happens(Tick())
+    assert not bench.machine.state.stopping
+    bench.happens(ClientJoined(2), Tick(), ClientLeft(2))
+    for client in (3, 4, 5):
+        for _ in range(9):
+            bench.now += 1.0
+            bench.happens(Tick())
+        bench.happens(ClientJoined(client), Tick(), ClientLeft(client))
+        assert not bench.machine.state.stopping

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rain.core.failure import Cause, Failure
-from rain.protocol.client import QueryWhy, RequestFailed, Why
+from rain.protocol.client import RequestFailed
+from rain.protocol.queries import QueryWhy, Why
 from rain.server.machine.why import explain
 from tests.unit.server.machine.bench import Bench, spec
 
@@ -76,7 +77,7 @@ def test_a_running_task_tells_where_and_since_when_and_what_went_before() -> Non
     first, room, *more = why(bench, made.task)
     assert first == "s1.t0 'f' was given to w1 3 s ago, attempt 1"
     assert room == "w1 has tasks: 1; of those with the same needs it runs 1 at once"
-    assert more == ["attempts that failed before: 1"]
+    assert more == ["attempts that failed before: 1", "attempt 0 failed on w1: boom"]
 
 
 def test_a_finished_task_tells_where_and_how_long_it_took() -> None:

@@ -13,7 +13,7 @@ from rain.core.liveness import Tick
 from rain.core.resources import UNIT, Offer, Request
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.protocol.columns import pack, unpack
-from rain.protocol.executor import Produced, TaskDone, TaskFailed
+from rain.protocol.executor import Produced, RangeDone, TaskDone, TaskFailed
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import (
     Cancel,
@@ -60,6 +60,11 @@ NUMBER = 7
 def expect(found: object, wanted: object) -> None:
     """Like `assert found == wanted`, with both in the message."""
     assert found == wanted, f"expected {wanted}, found {found}"
+
+
+def tasks_of(batch: RunBatch) -> list[int]:
+    """The tasks that an executor was given, in order."""
+    return [task for run in batch.runs for task in range(run.task, run.task + run.count)]
 
 
 class Given(msgspec.Struct):
@@ -193,6 +198,14 @@ class Bench:
         done = tuple(TaskDone(task, attempt, duration_us, outputs) for task in tasks)
         return ExecutorReported(executor, session, done, ())
 
+    def finishes_range(
+        self, executor: int, first: int, count: int, *, attempt: int = 1, size: int = 10, duration_us: int = 10
+    ) -> None:
+        """Neighbours with an output each are reported together."""
+        durations, sizes = pack("I", [duration_us] * count), pack("Q", [size] * count)
+        done = RangeDone(first, count, attempt, durations, sizes, memoryview(bytes(size * count)))
+        self.happens(ExecutorReported(executor, 1, (), (), (done,)))
+
     def raises(self, executor: int, task: int, *, session: int = 1) -> None:
         failure = Failure(cause=Cause.TASK, message="ZeroDivisionError: division by zero")
         self.happens(ExecutorReported(executor, session, (), (TaskFailed(task, 1, 10, failure),)))
@@ -218,6 +231,11 @@ class Bench:
 
     # ------------------------------------------------------------ what the machine ordered
 
+    @property
+    def effects(self) -> list[Effect]:
+        """What no one took, in order."""
+        return self._effects
+
     def take(self, kind: type[E]) -> E:
         """The first effect of this kind that no one took."""
         for index, effect in enumerate(self._effects):
@@ -229,11 +247,15 @@ class Bench:
     def nothing_else_happened(self) -> None:
         expect(self._effects, [])
 
+    def take_batch(self) -> RunBatch:
+        """The next batch, whatever it is."""
+        return self.take(RunBatch)
+
     def runs(self, executor: int, *tasks: int, session: int = 1) -> RunBatch:
         """The executor was given just these tasks."""
         batch = self.take(RunBatch)
         expect((batch.executor, batch.session), (executor, session))
-        expect([each.task for each in batch.tasks], list(tasks))
+        expect(tasks_of(batch), list(tasks))
         return batch
 
     def fetches(self, *objects: int, holder: int = 3, session: int = 1) -> None:

@@ -8,7 +8,7 @@ from rain.core.errors import ProtocolViolation
 from rain.protocol.columns import pack
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute
-from rain.worker.machine.effects import LearnPeers, QueuedTask
+from rain.worker.machine.effects import LearnPeers, QueuedRun
 from tests.unit.worker.machine.bench import NUMBER, Bench, Given, Source, spec
 
 
@@ -16,7 +16,7 @@ def test_a_task_without_inputs_runs_at_once() -> None:
     bench = Bench()
     bench.computes(Given(5, args=b"abc", first_output=9))
     batch = bench.runs(1, 5)
-    assert batch.tasks == (QueuedTask(5, 1, 0, 9, memoryview(b"abc"), ()),)
+    assert batch.runs == (QueuedRun(5, 1, 0, 9, memoryview(b"abc"), ()),)
     assert batch.new_specs == ((0, spec()),)
     bench.nothing_else_happened()
 
@@ -26,7 +26,7 @@ def test_arguments_and_inputs_reach_their_tasks() -> None:
     sources = [Source(90, inline=True), Source(91, inline=True)]
     tasks = [Given(0, args=b"a"), Given(1, inputs=(91, 90, 91)), Given(2, args=b"cc", inputs=(90,))]
     bench.computes(*tasks, sources=sources)
-    found = [bench.runs(executor, task).tasks[0] for executor, task in [(2, 0), (1, 1), (0, 2)]]
+    found = [bench.runs(executor, task).runs[0] for executor, task in [(2, 0), (1, 1), (0, 2)]]
     assert [bytes(task.args) for task in found] == [b"a", b"", b"cc"]
     assert [task.inputs for task in found] == [(), (91, 90, 91), (90,)]
     bench.nothing_else_happened()
@@ -150,7 +150,7 @@ def test_a_newer_attempt_replaces_the_older_one() -> None:
     bench.runs(1, 0)
     bench.computes(Given(0, attempt=2))
     bench.kills(1)
-    assert bench.runs(0, 0).tasks[0].attempt == 2
+    assert bench.runs(0, 0).runs[0].attempt == 2
     bench.ends(1, n_started=1, signal=9)
     bench.executors_start(2)
     bench.nothing_else_happened()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rain.worker.machine.dispatch import MAX_BATCH, PATIENCE_S
 from rain.worker.machine.effects import RunBatch, StartExecutor
-from tests.unit.worker.machine.bench import Bench, Given, spec
+from tests.unit.worker.machine.bench import Bench, Given, spec, tasks_of
 
 
 def batches(bench: Bench) -> list[tuple[int, list[int]]]:
@@ -12,7 +12,7 @@ def batches(bench: Bench) -> list[tuple[int, list[int]]]:
     found = []
     while any(isinstance(effect, RunBatch) for effect in bench._effects):
         batch = bench.take(RunBatch)
-        found.append((batch.executor, [task.task for task in batch.tasks]))
+        found.append((batch.executor, tasks_of(batch)))
     return found
 
 
@@ -51,8 +51,8 @@ def test_short_tasks_go_in_batches_of_about_two_milliseconds() -> None:
 
 def test_a_batch_is_never_larger_than_the_cap() -> None:
     bench = Bench(cpus=1)
-    teach(bench, duration_us=0)
-    bench.computes(*range(1000))
+    teach(bench, duration_us=0, task=10 * MAX_BATCH)
+    bench.computes(*range(3 * MAX_BATCH))
     assert [len(tasks) for _, tasks in batches(bench)] == [MAX_BATCH, MAX_BATCH]
 
 

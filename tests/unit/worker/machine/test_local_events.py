@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+
 from rain.core.failure import Cause, Failure
 from rain.protocol.columns import unpack
 from rain.protocol.executor import Produced, TaskDone, TaskFailed
-from rain.protocol.worker import MAX_INLINE_RESULT, Failed
+from rain.protocol.worker import MAX_INLINE_RESULT, Failed, Unavailable
 from rain.worker.machine.effects import ReportDone, Tell
-from rain.worker.machine.events import ExecutorReported
+from rain.worker.machine.events import ExecutorReported, InputsUnavailable
 from tests.unit.worker.machine.bench import Bench, Given, Source, spec
 
 
@@ -23,7 +25,7 @@ def test_a_report_has_a_column_for_everything() -> None:
     assert list(unpack("I", done.duration_us, "duration_us")) == [77]
     assert list(unpack("Q", done.size, "size")) == [MAX_INLINE_RESULT, MAX_INLINE_RESULT + 1]
     assert list(unpack("B", done.inline, "inline")) == [1, 0]
-    assert done.content_types == ((1, "text"),)
+    assert done.content_types == ((1, 1, "text"),)
     assert list(report.objects) == [20, 21]
     assert report.urgent
     bench.nothing_else_happened()
@@ -237,3 +239,14 @@ def test_failed_news_carries_the_failure_as_the_executor_said_it() -> None:
 
 def _failure() -> Failure:
     return Failure(cause=Cause.TASK, message="ValueError: no", traceback="...", stderr="oh")
+
+
+def test_the_server_hears_why_an_input_could_not_be_written() -> None:
+    bench = Bench()
+    bench.computes(Given(0, inputs=(90,)), sources=[Source(90)])
+    bench.fetches(90)
+    bench.happens(InputsUnavailable(1, 3, array("I", [90]), "No space left on device"))
+    message = bench.take(Tell).message
+    assert isinstance(message, Unavailable)
+    assert (list(unpack("I", message.objects, "objects")), message.unwritten) == ([90], "No space left on device")
+    bench.nothing_else_happened()

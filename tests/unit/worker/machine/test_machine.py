@@ -61,7 +61,7 @@ def test_the_same_story_has_the_same_effects() -> None:
     [
         (lambda state: dataclasses.replace(state, free=Offer(cpus=5 * UNIT)), "free resources"),
         (lambda state: state.idle.update({0: state.executors[0]}), "is idle"),
-        (lambda state: state.sessions[1].present.update({90: 1}), "misses"),
+        (lambda state: state.sessions[1].present.add(90), "misses"),
         (lambda state: state.sessions[1].needed.clear(), "counts of readers"),
         (lambda state: state.sessions[1].doomed.add(3), "dropped later"),
         (lambda state: state.lanes.clear(), "lanes"),

@@ -41,7 +41,7 @@ def test_a_report_is_closed_when_its_notes_have_grown() -> None:
 def test_what_is_attached_to_a_task_goes_to_its_executor() -> None:
     bench = Bench()
     bench.says(replace(bench.compute(0, 1), task_users=((1, b"{}"),)))
-    expect([bench.runs(1, 0).tasks[0].user, bench.runs(0, 1).tasks[0].user], [b"", b"{}"])
+    expect([bench.runs(1, 0).runs[0].user, bench.runs(0, 1).runs[0].user], [b"", b"{}"])
 
 
 def test_of_a_killed_process_its_last_words_are_told() -> None:

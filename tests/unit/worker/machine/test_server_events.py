@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rain.protocol.worker import EndSession
+from rain.protocol.columns import pack
+from rain.protocol.worker import Drop, EndSession
+from rain.worker.machine.effects import Discard, ReportDone, RunBatch
 from rain.worker.machine.events import ServerSaid
 from tests.unit.worker.machine.bench import Bench, Given, Source, spec
 
@@ -25,6 +27,29 @@ class TestDrop:
         bench.runs(1, 0)
         bench.drops(17)
         bench.nothing_else_happened()
+
+    def test_an_object_that_is_dropped_and_made_again_is_removed_before_it_is_made(self) -> None:
+        """Its file has the same name: what is removed after an executor was told to make it may be the new one."""
+        bench = Bench()
+        bench.computes(0)
+        bench.runs(1, 0)
+        bench.finishes(1, 0)
+        bench.reports(0)
+        bench.says(Drop(1, pack("I", [0])), bench.compute(Given(0, attempt=2)))
+        assert [type(effect) for effect in bench.effects] == [Discard, RunBatch]
+        bench.discards(0)
+        bench.runs(1, 0)
+        bench.finishes(1, 0, attempt=2)
+        bench.reports(0)
+        bench.nothing_else_happened()
+
+    def test_what_is_reported_and_dropped_at_once_is_reported_before_it_goes(self) -> None:
+        bench = Bench(cpus=1)
+        bench.computes(0)
+        bench.runs(0, 0)
+        again = bench.compute(Given(0, attempt=2))
+        bench.happens(bench.finished(0, 0), ServerSaid(Drop(1, pack("I", [0]))), ServerSaid(again))
+        assert [type(effect) for effect in bench.effects] == [ReportDone, Discard, RunBatch]
 
     def test_an_object_on_its_way_is_removed_when_it_arrives(self) -> None:
         bench = Bench()

@@ -1,0 +1,1 @@
+"""Drawing a task graph: columns become a picture of few nodes, the picture becomes Graphviz, Mermaid or text."""
