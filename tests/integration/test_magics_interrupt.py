@@ -72,11 +72,12 @@ def test_awaiting_several_at_once_is_interrupted_too(kernel: NotebookKernel, sle
     assert states(kernel, "cell") == "['cancelled']"
 
 
-def test_waiting_for_what_earlier_cells_submitted_stops_nothing(
-    kernel: NotebookKernel, sleeping: Callable[[str], bool]
-) -> None:
+def test_waiting_for_what_earlier_cells_submitted_stops_nothing(kernel: NotebookKernel, tmp_path: Path) -> None:
     kernel.run(submit("before", "pass"))
-    output = kernel.run("before.wait()", ok=False, interrupt_when=lambda: sleeping("before"))
+    there = tmp_path / "there"
+    # Said by another thread: by then this one waits.
+    code = f"import pathlib, threading\nthreading.Timer(0.3, pathlib.Path({str(there)!r}).touch).start()\nbefore.wait()"
+    output = kernel.run(code, ok=False, interrupt_when=there.exists)
     assert output.error == (
         "KeyboardInterrupt: nothing was stopped: this cell submitted none of the tasks that are not done"
     )
