@@ -1,6 +1,6 @@
 """What a task costs in the worker's machine: from the server's message to the report, no I/O and no executor processes.
 
-python -m benchmarks.worker_machine [--tasks 1000] [--rounds 30] [--cpus 4] [--inputs 0]
+python -m benchmarks.worker_machine [--tasks 1000] [--rounds 30] [--cpus 4] [--inputs 0] [--chain]
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import time
 from array import array
+
+from msgspec.structs import replace
 
 from rain.core.resources import UNIT, Offer
 from rain.core.spec import TaskSpec
@@ -28,12 +30,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--cpus", type=int, default=4)
     parser.add_argument("--inputs", type=int, default=0, help="constants that each task reads, present from the start")
+    parser.add_argument("--chain", action="store_true", help="each task reads the one before")
     options = parser.parse_args()
-    costs = sorted(measure(options.tasks, options.rounds, options.cpus, options.inputs))
+    costs = sorted(measure(options.tasks, options.rounds, options.cpus, options.inputs, is_chain=options.chain))
     print(f"{options.tasks} tasks: best {costs[0]:.2f} µs per task, median {costs[len(costs) // 2]:.2f} µs")
 
 
-def measure(n_tasks: int, n_rounds: int, n_cpus: int, n_inputs: int = 0) -> list[float]:
+def measure(n_tasks: int, n_rounds: int, n_cpus: int, n_inputs: int = 0, *, is_chain: bool = False) -> list[float]:
     """Microseconds per task in each round of `n_tasks` no-op tasks with an output each."""
     machine = WorkerMachine(Offer(cpus=n_cpus * UNIT), number=1)
     machine.start(0.0)
@@ -43,7 +46,7 @@ def measure(n_tasks: int, n_rounds: int, n_cpus: int, n_inputs: int = 0) -> list
     costs = []
     for number in range(n_rounds):
         first = 1 + number * n_tasks
-        message = _compute(first, n_tasks, n_inputs)
+        message = _chain(first, n_tasks) if is_chain else _compute(first, n_tasks, n_inputs)
         spent = _play(machine, [ServerSaid(message)])
         dropped = column(array("I", range(first, first + n_tasks)))
         spent += _timed(machine, ServerSaid(Drop(session=1, objects=dropped)))[0]
@@ -100,6 +103,12 @@ def _compute(first: int, n_tasks: int, n_inputs: int, *, with_spec: bool = False
         source_size=pack("Q", [8] * n_inputs),
         source_inline=pack("B", [1] * n_inputs),
     )
+
+
+def _chain(first: int, n_tasks: int) -> Compute:
+    numbers = range(first, first + n_tasks)
+    apart = _compute(first, n_tasks, 0)
+    return replace(apart, n_inputs=pack("I", [0] + [1] * (n_tasks - 1)), inputs=pack("I", numbers[:-1]))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import click
 
@@ -41,8 +42,20 @@ def command(worker: str, server: Address | None, no_wait: bool) -> None:
         workers = client.get_server_info()["workers"]
         pids = [each["pid"] for each in workers if each["worker_id"] == worker and each["host"] == here]
         client.drain(worker, wait=not no_wait)
+        lacking = [] if no_wait else _what_is_lacking(client.get_server_info())
     if no_wait:
         click.echo(f"{worker} leaves when it can; `rain workers {chosen.address}` shows whether it has left")
         return
     wait_ended(pids, END_LIMIT_S)
     click.echo(f"{worker} has left")
+    for line in lacking:
+        click.echo(f"warning: {line}", err=True)
+
+
+def _what_is_lacking(info: dict[str, Any]) -> list[str]:
+    """What waits for a worker that is not there any more."""
+    sessions = info["sessions"]
+    if not info["workers"] and sessions:
+        ids = ", ".join(each["session_id"] for each in sessions)
+        return [f"no worker is left, and sessions are open ({ids}): what they submit waits until one joins"]
+    return [f"{each['session_id']}: {each['impossible']}" for each in sessions if each["impossible"]]

@@ -79,6 +79,13 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.possibilities or error.ctx is None:
+                raise
+            # Nothing is near: then all there are.
+            names = [param.opts[-1] for param in error.ctx.command.params if isinstance(param, click.Option)]
+            options = ", ".join([*names, "--help"])
+            raise click.UsageError(f"{error.message} '{error.ctx.command_path}' has {options}.", error.ctx) from error
         except RainException as error:
             raise click.ClickException(str(error)) from error
 

@@ -133,6 +133,17 @@ class TaskArray(_View):
         """How many tasks are in which state, as far as a call such as `update()` brought news; None: not submitted."""
         return _counts(self.session._graph.task_states, self._task_numbers, TASK_STATES)
 
+    def __getattr__(self, name: str) -> Any:
+        # Only where there is no such attribute.
+        if hasattr(ObjectArray, name) and not name.startswith("_"):
+            other = "; `.keep_outputs()` keeps all" if name == "keep" else ""
+            raise AttributeError(
+                f"an array of tasks has no '{name}', the array of their outputs has: `.output.{name}`{other}",
+                name=name,
+                obj=self,
+            )
+        raise AttributeError(f"'TaskArray' object has no attribute {name!r}", name=name, obj=self)
+
     def __await__(self) -> Generator[Any, None, None]:
         return self.session._waiting([self]).__await__()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rain.client.arrays import ObjectArray
 from rain.client.graph import (
     CONSTANT,
+    CONSTANT_LABEL,
     HELD,
     IS_HELD,
     IS_LENT_ONLY,
@@ -55,6 +56,7 @@ _graphs: weakref.WeakSet[SessionGraph] = weakref.WeakSet()
 def _free_locks() -> None:
     for graph in list(_graphs):
         graph.lock = threading.RLock()
+        graph.is_forked = True
 
 
 os.register_at_fork(after_in_child=_free_locks)
@@ -69,6 +71,8 @@ class SessionGraph:
     def __init__(self, session: int) -> None:
         self.session = session
         self.lock = threading.RLock()
+        #: In a child of the process that made it, where its session may have no connection.
+        self.is_forked = False
         _graphs.add(self)
         self.builder = GraphBuilder()
         self.specs: list[TaskSpec] = []
@@ -80,6 +84,9 @@ class SessionGraph:
         #: How many of those another client submitted.
         self.n_adopted = 0
         self.object_states = bytearray()
+        #: Of submitted constants, those that are not the usual one; not of what another client submitted.
+        self.constant_labels: dict[int, str | None] = {}
+        self.n_adopted_objects = 0
         self._spec_numbers: dict[TaskSpec, int] = {}
         self._n_sent_specs = 0
         self._plans = Plans()
@@ -109,10 +116,7 @@ class SessionGraph:
         Raises RainException, with nothing changed, for an input of another session or one that is gone.
         """
         if len(args) > MAX_PART_BYTES:
-            raise RainException(
-                f"the arguments of a task have {len(args)} bytes, at most {MAX_PART_BYTES} can be sent: "
-                "make data objects of the large ones, blob(…)"
-            )
+            self.check_args(len(args))
         with self.lock:
             builder = self.builder
             if inputs:
@@ -134,6 +138,14 @@ class SessionGraph:
             self._use(inputs)
             self._note_maker()
             return self.builder.add_tasks(spec, n_outputs, rows, self.places.note())
+
+    def check_args(self, size: int) -> None:
+        """Raises RainException where the arguments of a task have more bytes than can be sent."""
+        if size > MAX_PART_BYTES:
+            raise RainException(
+                f"the arguments of a task have {size} bytes, at most {MAX_PART_BYTES} can be sent: "
+                "make data objects of the large ones, blob(…)"
+            )
 
     def check_room(self, n_tasks: int, n_objects: int) -> None:
         """Raises RainException where the session cannot have so many more."""
@@ -195,6 +207,7 @@ class SessionGraph:
             self.builder.adopt(task_specs, flags)
             self.task_states = bytearray([WAITING]) * len(task_specs)
             self.n_adopted = len(task_specs)
+            self.n_adopted_objects = len(flags)
             self.object_states = flags.translate(_NEW_OBJECT_STATES)
 
     def adopt_users(self, tasks: Iterable[tuple[int, bytes]], objects: Iterable[tuple[int, bytes]]) -> None:
@@ -267,6 +280,8 @@ class SessionGraph:
         if self.in_hand is not None:
             self.in_hand.submitted()
         first = builder.columns.first_object
+        constants = builder.columns.constants.items()
+        self.constant_labels |= {number: each.label for number, each in constants if each.label != CONSTANT_LABEL}
         self.task_states.extend(bytes([WAITING]) * builder.n_tasks)
         self.object_states.extend(builder.flags[first:].translate(_NEW_OBJECT_STATES))
         self._n_sent_specs = order.first_spec + len(order.specs)

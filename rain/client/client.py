@@ -14,12 +14,13 @@ from rain.client.facts import WorkerFacts, server_facts, session_facts, worker_f
 from rain.client.failures import exception_from
 from rain.client.handles import Item, Items, listed
 from rain.client.machine.effects import MarkSessionFailed, MarkUnrunnable, Reply, Trouble
+from rain.client.objects import DataObject
 from rain.client.options import is_number
 from rain.client.pending import Pending
 from rain.client.session import Session
 from rain.client.task import Task
 from rain.core.errors import RainException, RainWarning
-from rain.core.ids import parse_task, parse_worker
+from rain.core.ids import NONE, parse_anything, parse_worker
 from rain.protocol.client import (
     DrainWorker,
     OpenSession,
@@ -53,8 +54,6 @@ class Client:
         access: str | os.PathLike[str] | None = None,
     ) -> None:
         from rain.client.connect import access_target, find_target
-        from rain.client.handshake import differences, own_versions
-        from rain.client.shell import Shell
 
         #: By number; handles that the user let go are not kept.
         self._sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
@@ -65,8 +64,11 @@ class Client:
             if target is None:
                 from rain.deploy.local import LocalCluster
 
-                self._cluster = LocalCluster()
+                self._cluster = LocalCluster(meanwhile=_load_connection)
                 target = access_target(self._cluster.access_path)
+            from rain.client.handshake import differences, own_versions
+            from rain.client.shell import Shell
+
             # The connection must not hold the client, or a client that is let go would never end.
             self._shell = Shell(target, functools.partial(_mark, self._sessions))
         except BaseException:
@@ -145,10 +147,15 @@ class Client:
         """
         return server_facts(self._server_info())
 
-    def why(self, task: Task | str) -> list[str]:
-        """Why a task is not done, or how it ended, in a few lines; of any session where named as "s1.t3"."""
-        session, number = parse_task(task.id if isinstance(task, Task) else task)
-        outcome = self._ask(lambda request: QueryWhy(request, session, number))
+    def why(self, task: Task | DataObject | str | None = None) -> list[str]:
+        """Why a task is not done, or how it ended, in a few lines; of any session where named as "s1.t3".
+
+        Of an object ("s1.o3"): why the task that makes it is not. Of a session ("s1"), or without anything: of each
+        task that is not done a line, the first ones of each session.
+        """
+        name = task.id if isinstance(task, Task | DataObject) else task
+        session, number, obj = (NONE, NONE, NONE) if name is None else parse_anything(name)
+        outcome = self._ask(lambda request: QueryWhy(request, session, number, obj))
         assert isinstance(outcome, Why), "the server answers QueryWhy with nothing else"
         return list(outcome.lines)
 
@@ -243,6 +250,12 @@ def _mark(sessions: weakref.WeakValueDictionary[int, Session], news: MarkSession
         session._trouble = news.trouble
     else:
         session._unrunnable.reason = news.reason
+
+
+def _load_connection() -> None:
+    """Loads what the connection to a cluster takes, while that starts."""
+    from rain.client.handshake import own_versions  # noqa: F401
+    from rain.client.shell import Shell  # noqa: F401
 
 
 def _end(shell: Shell, cluster: LocalCluster | None) -> None:

@@ -13,7 +13,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, TypeVar, assert_never
 
 from rain.client.machine.effects import (
     ClientEffect,
@@ -38,12 +38,21 @@ from rain.client.machine.machine import ClientMachine
 from rain.client.pacing import Ticket
 from rain.protocol.client import ToClient
 from rain.protocol.codec import encode
-from rain.wire.endpoint import Frames
+from rain.wire.endpoint import Frames, size_bytes
+
+T = TypeVar("T")
 
 Make: TypeAlias = Callable[[int], Request]
 Outcome: TypeAlias = Reply | Trouble | None
 News: TypeAlias = MarkSessionFailed | MarkUnrunnable
 Answer: TypeAlias = "concurrent.futures.Future[Any]"
+
+
+#: What nobody waits for may wait so long for something to travel with.
+HOLD_S = 0.005
+#: What travels together is at most so many frames, of so many bytes in all.
+MAX_TOGETHER = 16
+MAX_TOGETHER_BYTES = 32 << 10
 
 
 class Conversation:
@@ -72,6 +81,8 @@ class Conversation:
         self._io_thread = 0
         self._is_sending = False
         self._is_woken = False
+        #: What nobody waits for is sent when the time is up.
+        self._is_held = False
         self._has_ended = False
 
     def start(self) -> None:
@@ -88,20 +99,27 @@ class Conversation:
         return self._begin(number, Requested(make(number)))
 
     def ask_on(
-        self, make: Make, then: Callable[[Reply | Trouble], Make | None]
-    ) -> concurrent.futures.Future[tuple[Reply | Trouble, Reply | Trouble | None]]:
-        """The same, and where `then(outcome)` makes another request of it, that one's outcome, too."""
+        self, make: Make, then: Callable[[Reply | Trouble], concurrent.futures.Future[T] | None]
+    ) -> concurrent.futures.Future[tuple[Reply | Trouble, T | None]]:
+        """The same, and where `then(outcome)` begins something with it, the outcome of that, too.
+
+        `then` is called in the thread in which the answer is heard.
+        """
         both: Answer = concurrent.futures.Future()
         first = self.ask(make)
 
         def go_on(answered: Answer) -> None:
-            following = None if answered.cancelled() else then(answered.result())
             if answered.cancelled():
                 both.cancel()
-            elif following is None:
+                return
+            try:
+                second = then(answered.result())
+            except Exception as error:  # the client was closed just now: whoever waits is told
+                _fail(both, error)
+                return
+            if second is None:
                 _fulfil(both, (answered.result(), None))
             else:
-                second = self.ask(following)
                 second.add_done_callback(lambda last: _fulfil_with(both, last, answered.result()))
                 both.add_done_callback(lambda _: second.cancel())
 
@@ -118,10 +136,15 @@ class Conversation:
         return self._begin(number, SubmitBegan(number, session, n_tasks, n_bytes))
 
     def tell(self, frames: Frames) -> None:
-        """Sends a message that nobody answers."""
+        """Sends a message that nobody answers: with the next one, or within milliseconds."""
         with self._lock:
             self._outgoing.append(frames)
-        self._wake()
+            if self._is_held or self._loop is None:
+                return
+            self._is_held = True
+        # The loop may have ended: then nothing is sent any more.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.call_later, HOLD_S, self._end_hold)
 
     def _begin(self, number: int, event: ClientEvent) -> Answer:
         answer: Answer = concurrent.futures.Future()
@@ -199,10 +222,31 @@ class Conversation:
         """Sends what can be sent without the I/O thread, which then need not be woken."""
         self._is_sending = True
         try:
-            while self._outgoing and self._send_at_once(self._outgoing[0]):
-                self._outgoing.popleft()
+            while self._outgoing:
+                count, frames = self._together()
+                if not self._send_at_once(frames):
+                    break
+                for _ in range(count):
+                    self._outgoing.popleft()
         finally:
             self._is_sending = False
+
+    def _together(self) -> tuple[int, Frames]:
+        """The next messages that leave as one, how many and their frames.
+
+        Each that left alone would wake the transport here and there, and the server.
+        """
+        together: Frames = []
+        count = size = 0
+        # By position: a garbage collection may let go of a session here, which adds to the end.
+        for position in range(len(self._outgoing)):
+            message = self._outgoing[position]
+            size += size_bytes(message)
+            if count and (len(together) + len(message) > MAX_TOGETHER or size > MAX_TOGETHER_BYTES):
+                break
+            together += message
+            count += 1
+        return count, together
 
     # ------------------------------------------------------------------ in the I/O thread
 
@@ -226,11 +270,19 @@ class Conversation:
         for answer in waiting:
             answer.cancel()
 
+    def _end_hold(self) -> None:
+        self._is_held = False
+        if not self._is_woken:
+            self._flush()
+
     def _flush(self) -> None:
         with self._lock:
             self._is_woken = False
             while self._outgoing:
-                self._send(self._outgoing.popleft())
+                count, frames = self._together()
+                for _ in range(count):
+                    self._outgoing.popleft()
+                self._send(frames)
 
 
 def _fulfil(answer: Answer, outcome: Any) -> None:
@@ -239,8 +291,15 @@ def _fulfil(answer: Answer, outcome: Any) -> None:
         answer.set_result(outcome)
 
 
+def _fail(answer: Answer, error: BaseException) -> None:
+    if answer.set_running_or_notify_cancel():
+        answer.set_exception(error)
+
+
 def _fulfil_with(both: Answer, last: Answer, outcome: Reply | Trouble) -> None:
     if last.cancelled():
         both.cancel()
+    elif (error := last.exception()) is not None:
+        _fail(both, error)
     else:
         _fulfil(both, (outcome, last.result()))

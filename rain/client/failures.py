@@ -13,10 +13,8 @@ from rain.core.ids import task_name, worker_name
 from rain.core.markup import size_text
 from rain.core.note import TaskNote
 from rain.core.resources import Request
-from rain.protocol.shown import TASK_STATE_NAMES
 
 #: As the server numbers the states of tasks.
-_NOT_RUN = (TASK_STATE_NAMES.index("failed"), TASK_STATE_NAMES.index("cancelled"))
 
 
 def exception_from(
@@ -60,7 +58,7 @@ def exception_from(
         stderr=note.stderr or failure.stderr,
         made_at=made_at,
         made_source=made_source,
-        not_run=max(0, _n_not_run(trouble)),
+        not_run=trouble.not_run,
         headline=headline,
     )
     if failure.pickled is not None:
@@ -92,11 +90,6 @@ def _memory_text(request: Request) -> str:
     if request.memory_bytes:
         return f"\nit asked for memory={request.memory_bytes} ({size_text(request.memory_bytes)})"
     return '\nit asked for no memory: with memory="4 GiB", say, it runs only where there is so much'
-
-
-def _n_not_run(trouble: Trouble) -> int:
-    """Where a task failed its session: how many others ended with it."""
-    return sum(bytes(trouble.states).count(state) for state in _NOT_RUN) - 1
 
 
 def _text(failure: Failure, headline: str, made_at: str | None) -> str:

@@ -39,19 +39,60 @@ class _Found:
     users: dict[int, bytes] = field(default_factory=dict)
 
 
-async def fetch_objects(ask: Ask, fetcher: Fetcher, session: int, objects: Sequence[int]) -> FetchedData | Trouble:
-    """The objects, in the order asked for, when all are finished; large ones are files in the fetcher's folder."""
+def first_locate(request: int, session: int, objects: Sequence[int]) -> Locate:
+    """The question with which a fetch begins."""
+    return Locate(request=request, session=session, objects=column(_wanted(objects)[:MAX_LOCATED]))
+
+
+def brings_all(answer: Reply, objects: Sequence[int]) -> bool:
+    """Whether the answer to that question has the bytes of all objects with it."""
+    return isinstance(answer, Located) and 0 not in answer.inline and len(_wanted(objects)) == len(answer.inline)
+
+
+def fetched(
+    objects: Sequence[int], outcome: tuple[Reply | Trouble, FetchedData | Trouble | None]
+) -> FetchedData | Trouble:
+    """What a fetch brought: with the first answer, or after it. Raises ProtocolViolation."""
+    answer, rest = outcome
+    if rest is not None:
+        return rest
+    if isinstance(answer, Trouble):
+        return answer
+    assert isinstance(answer, Located), "the machine answers a Locate with nothing else"
+    wanted = _wanted(objects)
+    stored: dict[int, Stored] = {}
+    take_inline(answer, wanted, stored)
+    users = {wanted[place]: user for place, user in answer.users}
+    return FetchedData(list(map(stored.__getitem__, objects)), users)
+
+
+async def fetch_objects(
+    ask: Ask, fetcher: Fetcher, session: int, objects: Sequence[int], first: Reply
+) -> FetchedData | Trouble:
+    """The objects, in the order asked for, when all are finished; large ones are files in the fetcher's folder.
+
+    `first`: the answer to `first_locate`.
+    """
     found = _Found()
-    wanted = array("I", dict.fromkeys(objects))
+    wanted = _wanted(objects)
+    answer: Reply | None = first
     for start in range(0, len(wanted), MAX_LOCATED):
-        trouble = await _fetch_some(ask, fetcher, session, wanted[start : start + MAX_LOCATED], found)
+        trouble = await _fetch_some(ask, fetcher, session, wanted[start : start + MAX_LOCATED], found, answer=answer)
         if trouble is not None:
             return trouble
+        answer = None
     return FetchedData(list(map(found.stored.__getitem__, objects)), found.users)
 
 
-async def _fetch_some(ask: Ask, fetcher: Fetcher, session: int, objects: array[int], found: _Found) -> Trouble | None:
-    """Adds these objects to what was found.
+def _wanted(objects: Sequence[int]) -> array[int]:
+    """Each once."""
+    return array("I", dict.fromkeys(objects))
+
+
+async def _fetch_some(
+    ask: Ask, fetcher: Fetcher, session: int, objects: array[int], found: _Found, *, answer: Reply | None
+) -> Trouble | None:
+    """Adds these objects to what was found; `answer`: what the server said of them, where it was asked already.
 
     A holder may go away between the answer and the question to it: then the server is asked again, which finds another
     one or has the object computed again.
@@ -61,9 +102,11 @@ async def _fetch_some(ask: Ask, fetcher: Fetcher, session: int, objects: array[i
         if attempt:
             # The server may not have noticed yet that the holder is gone.
             await asyncio.sleep(FIRST_PAUSE_S * 2.0**attempt)
-        outcome = await _locate(ask, session, missing)
+        outcome = answer if answer is not None else await _locate(ask, session, missing)
+        answer = None
         if isinstance(outcome, Trouble):
             return outcome
+        assert isinstance(outcome, Located), "the machine answers a Locate with nothing else"
         fetcher.learn(outcome.peers)
         found.users.update((missing[place], user) for place, user in outcome.users)
         elsewhere = take_inline(outcome, missing, found.stored)
@@ -97,10 +140,8 @@ def _claim(stored: Stored | None) -> Stored | None:
     return Stored(stored.size, stored.content_type, path)
 
 
-async def _locate(ask: Ask, session: int, objects: array[int]) -> Located | Trouble:
-    outcome = await ask(lambda request: Locate(request=request, session=session, objects=column(objects)))
-    assert isinstance(outcome, Located | Trouble), "the machine answers a Locate with nothing else"
-    return outcome
+async def _locate(ask: Ask, session: int, objects: array[int]) -> Reply | Trouble:
+    return await ask(lambda request: Locate(request=request, session=session, objects=column(objects)))
 
 
 def take_inline(located: Located, objects: array[int], found: dict[int, Stored]) -> dict[int, list[int]]:

@@ -49,6 +49,8 @@ class Constant(msgspec.Struct, frozen=True):
         return len(self.data)
 
 
+#: Of constants that were given none of their own.
+CONSTANT_LABEL = "const"
 #: What sessions number as constants.
 AnyConstant = Constant | OnDisk
 

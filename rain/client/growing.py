@@ -28,7 +28,9 @@ def add_array(session: Session, spec: int, outputs: tuple[OutputSpec, ...], plan
     graph = session._graph
     with graph.lock:
         graph.check_inputs(_items(plan.inputs))
-        graph.check_room(n_tasks, n_tasks * len(outputs))
+        graph.check_args(max(plan.args_size, default=0))
+        n_constants = len(plan.constants) + len(plan.own_constants)
+        graph.check_room(n_tasks, n_tasks * len(outputs) + n_constants)
         _check_size(plan.inputs, n_tasks)
         if not n_tasks:
             return TaskArray(Block(session, first_task=0, first_output=0, outputs=outputs), range(0))

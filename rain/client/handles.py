@@ -74,6 +74,22 @@ def to_objects(item: Any) -> DataObject | ObjectArray:
     return item if isinstance(item, ObjectArray) else to_dataobj(item)
 
 
+def computed(items: Sequence[Any]) -> tuple[list[DataObject | ObjectArray], bool]:
+    """What the items of `compute(*items)` stand for, and whether it is one alone; one list stands for its items.
+
+    Raises RainException.
+    """
+    is_list = len(items) == 1 and isinstance(items[0], list | tuple)
+    inner = items[0] if is_list else items
+    for item in inner:
+        if isinstance(item, list | tuple):
+            raise RainException(
+                f"compute(): expected tasks and data objects, or one list of them, found a {type(item).__name__} among "
+                "others: write `compute(*items)`"
+            )
+    return [to_objects(item) for item in inner], len(items) == 1 and not is_list
+
+
 def find_task(session: Session, number: int) -> Task | None:
     """The user's handle of a task, where there still is one."""
     return find_handles(session, {number}).get(number)

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 #: A waiting thread looks up this often; the arrival of the outcome wakes it at once.
 LOOK_UP_S = 0.2
+#: Who has no time to wait waits this long for a server that is not busy.
+ROUND_TRIP_LIMIT_S = 1.0
 
 
 class Pending(Generic[T]):
@@ -24,7 +26,7 @@ class Pending(Generic[T]):
     Whoever stops waiting (time out, Ctrl-C, a cancelled coroutine) gives the request up; the work goes on.
     """
 
-    __slots__ = ("_finish", "_future", "_look", "_what")
+    __slots__ = ("_finish", "_future", "_look", "_round_trip", "_what")
 
     def __init__(
         self,
@@ -32,12 +34,15 @@ class Pending(Generic[T]):
         finish: Callable[[Any], T],
         what: str = "the work",
         look: Callable[[], None] | None = None,
+        round_trip: Callable[[], concurrent.futures.Future[Any]] | None = None,
     ) -> None:
         """`future` None: there is nothing to wait for, `finish(None)` is the result.
 
-        `look` is called now and then by who waits, in its stack.
+        `look` is called now and then by who waits, in its stack. `round_trip` asks what is answered at once, after all
+        that was asked before: so who has no time to wait learns what is so already.
         """
         self._look = look
+        self._round_trip = round_trip
         self._future = future
         self._finish = finish
         self._what = what
@@ -53,6 +58,8 @@ class Pending(Generic[T]):
         if self._future is None:
             return self._finish(None)
         try:
+            if timeout is not None and timeout <= 0:
+                self._ask_around(self._future)
             outcome = interruptible_result(self._future, timeout, self._look)
         except concurrent.futures.CancelledError:
             raise _ended() from None
@@ -64,6 +71,30 @@ class Pending(Generic[T]):
             # It arrived just now.
             outcome = self._future.result()
         return self._finish(outcome)
+
+    def looking(self, look: Callable[[], None]) -> Pending[T]:
+        """The same; whoever waits calls this now and then, too."""
+        earlier = self._look
+
+        def both() -> None:
+            if earlier is not None:
+                earlier()
+            look()
+
+        self._look = both
+        return self
+
+    def _ask_around(self, future: concurrent.futures.Future[Any]) -> None:
+        """Returns when the answer is here, or would be if there were one already."""
+        deadline = time.monotonic() + ROUND_TRIP_LIMIT_S
+        # A step of the server answers waits last, and the answer may lead to one more request.
+        for _ in range(3):
+            if self._round_trip is None or future.done():
+                return
+            try:
+                interruptible_result(self._round_trip(), max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                return
 
     async def within(self, timeout: float | None) -> T:
         """Waits in any loop, at most `timeout` seconds. Raises TimeoutError."""

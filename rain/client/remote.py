@@ -173,9 +173,9 @@ class RemoteFunction:
         return self._auto_load and not self._inputs
 
     def _make(self, session: Session, spec: int, n_outputs: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
-        if session._closed:
-            session._check_open("added to")
         graph = session._graph
+        if session._closed or graph.is_forked:
+            session._check_open("added to")
         task = Task.__new__(Task)
         if not args and not kwargs:
             number, first_output = graph.add_task(spec, n_outputs, (), b"")
@@ -195,6 +195,8 @@ class RemoteFunction:
             graph.hold(task, n_outputs)
             return task
         with graph.lock:
+            graph.check_args(len(data))
+            graph.check_room(1, n_outputs + len(collected.constants))
             inputs = _input_objects(session, collected)
             number, first_output = graph.add_task(spec, n_outputs, inputs, data)
         task._set(session, number, first_output, inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,11 +100,11 @@ class SessionRequests:
         shell = self._shell
         numbers = awaited_tasks(tasks, objects)
 
-        def then(outcome: Reply | Trouble) -> Callable[[int], Request] | None:
+        def then(outcome: Reply | Trouble) -> Future[Reply | Trouble] | None:
             if not isinstance(outcome, Trouble) or outcome.session_failed or outcome.server_gone:
                 return None
             # How the others stand is news, too: all of them may have been cancelled.
-            return lambda request: self._query_states(request, numbers)
+            return shell.ask(lambda request: self._query_states(request, numbers))
 
         def finish(outcomes: tuple[Reply | Trouble, Reply | Trouble | None] | None) -> None:
             outcome, news = outcomes or (None, None)
@@ -118,7 +119,7 @@ class SessionRequests:
         if not numbers:
             return Pending(None, finish)
         asked = shell.ask_on(lambda request: Wait(request, self._number, column(numbers)), then)
-        return Pending(asked, finish, look=self._look)
+        return Pending(asked, finish, look=self._look, round_trip=self._round_trip)
 
     def wait_some(self, tasks: Tasks, objects: Objects) -> Pending[tuple[list[Task], list[DataObject]]]:
         """Waits for at least one of these; of arrays the finished elements are returned."""
@@ -157,7 +158,7 @@ class SessionRequests:
         def learn(outcome: WaitDone | Trouble) -> tuple[int, array[int]]:
             return asked[0], self._learn_done(outcome, ())
 
-        return Pending(self._shell.ask(make), learn, look=self._look)
+        return Pending(self._shell.ask(make), learn, look=self._look, round_trip=self._round_trip)
 
     def unfollow(self, number: int) -> None:
         """Nobody will ask for what this call of `follow` left."""
@@ -173,7 +174,11 @@ class SessionRequests:
         if not numbers:
             return Pending(None, learn)
         future = shell.ask(lambda request: Wait(request, self._number, column(numbers), some=True))
-        return Pending(future, learn, look=self._look)
+        return Pending(future, learn, look=self._look, round_trip=self._round_trip)
+
+    def _round_trip(self) -> Future[Any]:
+        """Something that is answered at once, after what was asked before."""
+        return self._shell.ask(lambda request: self._query_states(request, array("I")))
 
     def wait_all(self) -> Pending[None]:
         """Waits for everything that was submitted."""
@@ -199,26 +204,31 @@ class SessionRequests:
             if not self._mixed_ends:
                 mark_all(self._graph, until)
 
-        return Pending(shell.run(steps), finish, look=self._look)
+        return Pending(shell.run(steps), finish, look=self._look, round_trip=self._round_trip)
 
     def fetch(self, objects: Objects) -> Pending[list[Any]]:
         """Gets these objects, of an array a list. Raises RainException at once for those that can never be had."""
         self._check_fetchable(objects)
         remote = number_column([obj for obj in objects if isinstance(obj, ObjectArray) or not obj._is_here])
 
-        def finish(outcome: Any) -> list[Any]:
-            if isinstance(outcome, Trouble):
-                raise self._failed(outcome, ())
-            instances = list(fetched_values(objects, outcome or FetchedData([], {})))
+        def finish(found: FetchedData | Trouble) -> list[Any]:
+            if isinstance(found, Trouble):
+                raise self._failed(found, ())
+            instances = list(fetched_values(objects, found))
             mark_finished(self._graph, (), objects)
             return instances
 
         if not remote:
-            return Pending(None, finish)
+            return Pending(None, lambda _: finish(FetchedData([], {})))
         along = self._along.get(remote) if self._shell.usable else None
         if along is not None:
             return Pending(None, lambda _: finish(along))
-        return Pending(self._shell.fetch(self._number, remote), finish, look=self._look)
+        from rain.client.fetching import fetched
+
+        outcome = self._shell.fetch(self._number, remote)
+        return Pending(
+            outcome, lambda outcome: finish(fetched(remote, outcome)), look=self._look, round_trip=self._round_trip
+        )
 
     def update(self, tasks: Tasks, objects: Objects) -> Pending[None]:
         """Asks for the present state of these; of arrays nothing more than that."""

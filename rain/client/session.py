@@ -16,7 +16,7 @@ from rain.client.blame import exception_for
 from rain.client.building import SessionGraph
 from rain.client.completion import InOrderOfCompletion
 from rain.client.graph import AnyConstant
-from rain.client.handles import Item, Items, check_submitted, listed, split_items, to_objects
+from rain.client.handles import Item, Items, check_submitted, computed, listed, split_items, to_objects
 from rain.client.keeping import InHand, keep_objects
 from rain.client.machine.effects import Trouble, trouble_of
 from rain.client.named import NamedTasks
@@ -239,14 +239,14 @@ class Session(SessionViews):
     def compute(self, *items: Item, timeout: float | None = None) -> Any:
         """Keeps these, submits, and fetches them: one value for one item, else a list in their order.
 
-        The value of an array is a list.
+        The value of an array is a list. `compute([a, b])` is `compute(a, b)`; a list always gives one.
         """
         check_timeout(timeout)
-        objects = [to_objects(item) for item in items]
+        objects, is_alone = computed(items)
         self._keep([obj for obj in objects if not obj.is_kept()])
         self.submit(timeout)
         found = self.fetch(objects, timeout=timeout)
-        return found[0] if len(found) == 1 else found
+        return found[0] if is_alone else found
 
     def update(self, items: Items) -> None:
         """Refreshes `state` and `info` of tasks and objects."""

@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from rain.client.connect import Target
 from rain.client.conversation import Conversation
 from rain.client.endings import say_goodbye, unless
 from rain.client.fetched import FetchedData
-from rain.client.fetching import Ask, fetch_objects
+from rain.client.fetching import Ask, brings_all, fetch_objects, first_locate
 from rain.client.handshake import greet
 from rain.client.machine.effects import MarkSessionFailed, MarkUnrunnable, Reply, Trouble
 from rain.client.machine.events import Request
@@ -36,7 +37,7 @@ from rain.protocol.client import ClientAlive, to_client_decoder
 from rain.protocol.codec import encode
 from rain.protocol.hello import Refusal, Welcome, answer_decoder
 from rain.protocol.transfer import Peer
-from rain.wire.endpoint import Context, Frame, Frames, close_context, new_context
+from rain.wire.endpoint import Context, Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
 from rain.wire.link import Link
 from rain.wire.owned_directory import new_owned_directory, temporary_base
@@ -100,9 +101,11 @@ class Shell:
         return self._conversation.ask(make)
 
     def ask_on(
-        self, make: Callable[[int], Request], then: Callable[[Reply | Trouble], Callable[[int], Request] | None]
-    ) -> concurrent.futures.Future[tuple[Reply | Trouble, Reply | Trouble | None]]:
-        """The same, and where `then(outcome)` makes another request of it, that one's outcome, too."""
+        self,
+        make: Callable[[int], Request],
+        then: Callable[[Reply | Trouble], concurrent.futures.Future[T] | None],
+    ) -> concurrent.futures.Future[tuple[Reply | Trouble, T | None]]:
+        """The same, and where `then(outcome)` begins something with it, the outcome of that, too."""
         self._check()
         return self._conversation.ask_on(make, then)
 
@@ -110,9 +113,20 @@ class Shell:
         """Runs a coroutine of several requests in the I/O thread; `steps` gets the function that makes one."""
         return self._start(steps(self._conversation.asked))
 
-    def fetch(self, session: int, objects: Sequence[int]) -> concurrent.futures.Future[FetchedData | Trouble]:
-        """Gets objects as soon as they are finished, in this order."""
-        return self._start(self._fetch(session, objects))
+    def fetch(
+        self, session: int, objects: Sequence[int]
+    ) -> concurrent.futures.Future[tuple[Reply | Trouble, FetchedData | Trouble | None]]:
+        """Gets objects as soon as they are finished, in this order; `fetching.fetched` reads the outcome.
+
+        Where the server's first answer brings all, no coroutine is begun: that would cost two turns of the loop.
+        """
+
+        def go_on(answer: Reply | Trouble) -> concurrent.futures.Future[FetchedData | Trouble] | None:
+            if isinstance(answer, Trouble) or brings_all(answer, objects):
+                return None
+            return self._start(self._fetch(session, objects, answer))
+
+        return self.ask_on(lambda request: first_locate(request, session, objects), go_on)
 
     def submit(
         self,
@@ -282,9 +296,9 @@ class Shell:
             await asyncio.sleep(HEARTBEAT_S)
             self._send([encode(ClientAlive())])
 
-    async def _fetch(self, session: int, objects: Sequence[int]) -> FetchedData | Trouble:
+    async def _fetch(self, session: int, objects: Sequence[int], first: Reply) -> FetchedData | Trouble:
         assert self._fetcher is not None, "a shell that stands has a fetcher"
-        return await fetch_objects(self._conversation.asked, self._fetcher, session, objects)
+        return await fetch_objects(self._conversation.asked, self._fetcher, session, objects, first)
 
     async def _after(
         self, streamed: Iterable[Frames], submit: Callable[[], concurrent.futures.Future[Trouble | None]]
@@ -295,7 +309,7 @@ class Shell:
 
     def _hear(self, batch: list[Frames]) -> None:
         try:
-            messages = [to_client_decoder.decode(_header(frames)) for frames in batch]
+            messages = [to_client_decoder.decode(frame) for frames in batch for frame in frames]
         except ProtocolViolation as violation:
             complaint = f"it said something that this version of Rain does not understand ({violation})"
             self._go_away(_refusal(batch) or complaint)
@@ -319,15 +333,11 @@ class Shell:
             self._sender.send(frames)
 
 
-def _header(frames: Frames) -> Frame:
-    return frames[0]
-
-
 def _refusal(batch: list[Frames]) -> str | None:
     """Why the server listens to this client no more, where it says so in one of these messages."""
-    for frames in batch:
+    for frame in itertools.chain.from_iterable(batch):
         with contextlib.suppress(ProtocolViolation):
-            answer = answer_decoder.decode(_header(frames))
+            answer = answer_decoder.decode(frame)
             if isinstance(answer, Refusal):
                 return f"it dropped this client: {answer.reason}"
     return None

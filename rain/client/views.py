@@ -9,6 +9,7 @@ from rain.core.errors import RainException
 
 if TYPE_CHECKING:
     from rain.client.handles import Items
+    from rain.client.live.widget import SessionProgress
     from rain.client.picture.digraph import TaskGraph
     from rain.client.picture.drawing import SessionDrawing
     from rain.client.picture.selection import Centre
@@ -42,6 +43,17 @@ class SessionViews:
         )
         return digraph(picture)
 
+    def progress(self) -> SessionProgress:
+        """How its tasks stand, live: an ipywidget for any layout, with a filter of names and a button that cancels.
+
+        Raises RainException without a server, and where ipywidgets is not installed: pip install 'rain[jupyter]'.
+        """
+        session = cast("Session", self)
+        session._check_open("shown")
+        if session.client is None:
+            raise RainException(f"{session!r} has no server, so there is no progress to show: make one with a client")
+        return _progress_widget()(session, session.client._shell)
+
     def _repr_html_(self) -> str | None:
         from rain.client.reprs import session_html
 
@@ -62,6 +74,16 @@ def _digraph() -> type[TaskGraph]:
             raise
         raise RainException("graph() needs the package graphviz: pip install 'rain[jupyter]'") from None
     return TaskGraph
+
+
+def _progress_widget() -> type[SessionProgress]:
+    try:
+        from rain.client.live.widget import SessionProgress
+    except ModuleNotFoundError as error:
+        if error.name != "ipywidgets":
+            raise
+        raise RainException("progress() needs the package ipywidgets: pip install 'rain[jupyter]'") from None
+    return SessionProgress
 
 
 def _centre(session: Session, items: Items) -> Centre:

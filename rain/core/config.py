@@ -64,6 +64,9 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: str | None = None
     ready_fd: int | None = None
     lifeline_fd: int | None = None
+    #: Inherited pipe of a worker that starts together with its server: gets that one's `Started` as one JSON line, and
+    #: port and access file are taken from it.
+    server_fd: int | None = None
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):

@@ -16,6 +16,8 @@ class Cause(enum.StrEnum):
     EXECUTOR = "executor"
     #: An input could not be had from anybody; the server finds it elsewhere or computes it again.
     INPUT = "input"
+    #: The worker's own disk had no room for what the task made; another worker's may have.
+    ROOM = "room"
     #: Somebody cancelled it, or its session failed or closed.
     CANCELLED = "cancelled"
 

@@ -18,6 +18,7 @@ MAX_ID = NONE - 1
 
 _WORKER = re.compile(r"w(\d{1,18})", re.ASCII)
 _TASK = re.compile(r"s(\d{1,18})\.t(\d{1,10})", re.ASCII)
+_ANYTHING = re.compile(r"s(\d{1,18})(?:\.(?:t(\d{1,10})|o(\d{1,10})))?", re.ASCII)
 
 
 def session_name(session: int) -> str:
@@ -36,6 +37,15 @@ def parse_task(name: object) -> tuple[int, int]:
     if found is None:
         raise RainException(f"expected the id of a task such as 's1.t3', found {name!r}")
     return int(found[1]), int(found[2])
+
+
+def parse_anything(name: object) -> tuple[int, int, int]:
+    """Session, task and object that a printed name means, NONE for those that it does not. Raises RainException."""
+    found = _ANYTHING.fullmatch(name) if isinstance(name, str) else None
+    if found is None:
+        raise RainException(f"expected the id of a task such as 's1.t3', found {name!r}")
+    session, task, obj = (NONE if number is None else int(number) for number in found.groups())
+    return session, min(task, NONE), min(obj, NONE)
 
 
 def parse_worker(name: object) -> int:

@@ -13,7 +13,7 @@ from html import escape
 MAX_SHOWN = 4096
 _QUIET = "opacity:0.7"
 _CELL = "text-align:left;vertical-align:top;padding:0.1em 1em 0.1em 0"
-_PRE = "margin:0.3em 0;padding:0;background:none;white-space:pre-wrap;font-size:90%"
+_PRE = "margin:0.3em 0;padding:0;background:none;white-space:pre-wrap;font-family:monospace;font-size:90%"
 
 
 class Markup(str):

@@ -1,4 +1,4 @@
-"""Waiting for the end of processes that are not our children."""
+"""Waiting for the end of processes, our children or not: the kernel wakes us, so nobody looks again and again."""
 
 from __future__ import annotations
 

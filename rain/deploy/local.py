@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ class LocalCluster:
     `workers`: how many; `cpus`: of each worker, None: all that this process may use, shared evenly; `gpus`: of each
     worker, no two of them the same; `memory_bytes`: what each offers, None: that of the machine; `share_store`:
     whether they link one another's files. Returns when all is ready; raises RainException with the child's own error.
+    `meanwhile` is called while the programs start.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class LocalCluster:
         *,
         memory_bytes: int | None = None,
         share_store: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         _check_count(workers, f"a local cluster needs at least one worker, found workers={workers!r}")
         if cpus is not None:
@@ -50,14 +52,19 @@ class LocalCluster:
         self._places: dict[int, ChildProgram] = {}
         self._server: ChildProgram | None = None
         try:
-            self._server = self._start(ServerConfig(port=0, http_port=0, kind="local", share_store=share_store))
-            started = self._server.wait_ready()
-            self.port = started.port
-            #: The access file for clients.
-            self.access_path = Path(started.client_access)
-            self._worker_access = started.worker_access
+            config = ServerConfig(port=0, http_port=0, kind="local", share_store=share_store)
+            self._server = ChildProgram(config, embedded=True, log=log_file(self._logs, "server"))
             self._cpus = cpus if cpus is not None else max(1, detect_cpus() // workers)
-            for worker in [self._start_worker(self._cpus) for _ in range(workers)]:
+            started = [self._start_worker(self._cpus) for _ in range(workers)]
+            if meanwhile is not None:
+                meanwhile()
+            self._started = self._server.wait_ready()
+            self.port = self._started.port
+            #: The access file for clients.
+            self.access_path = Path(self._started.client_access)
+            for worker in started:
+                worker.meet(self._started)
+            for worker in started:
                 worker.wait_ready()
         except BaseException:
             self.stop()
@@ -69,7 +76,9 @@ class LocalCluster:
             raise RainException("this cluster was stopped: start another with `rain.local()`")
         if cpus is not None:
             _check_count(cpus, f"a worker needs at least one cpu, found cpus={cpus!r}")
-        self._start_worker(cpus or self._cpus).wait_ready()
+        worker = self._start_worker(cpus or self._cpus)
+        worker.meet(self._started)
+        worker.wait_ready()
 
     @property
     def worker_pids(self) -> list[int]:
@@ -108,27 +117,19 @@ class LocalCluster:
     ) -> None:
         self.stop()
 
-    def _start(self, config: ServerConfig | WorkerConfig, environment: Mapping[str, str] | None = None) -> ChildProgram:
-        role = "server" if isinstance(config, ServerConfig) else "worker"
-        return ChildProgram(config, embedded=True, log=log_file(self._logs, role), environment=environment)
-
     def _start_worker(self, cpus: int) -> ChildProgram:
         # The place among the workers says which gpus; that of a worker that has ended is free again.
         place = next(each for each in count() if each not in self._places or not self._places[each].alive)
         environment = gpu_environment(place * self._gpus, self._gpus, os.environ)
-        worker = self._places[place] = self._start(self._worker_config(cpus), environment)
+        config = WorkerConfig(
+            cpus=cpus, gpus=self._gpus, memory_bytes=self._memory_bytes, share_store=self._share_store
+        )
+        # Its imports and its forkserver's take as long as those of the server: all of them start side by side.
+        worker = self._places[place] = ChildProgram(
+            config, embedded=True, log=log_file(self._logs, "worker"), environment=environment, before_server=True
+        )
         self._workers.append(worker)
         return worker
-
-    def _worker_config(self, cpus: int) -> WorkerConfig:
-        return WorkerConfig(
-            server_port=self.port,
-            access=self._worker_access,
-            cpus=cpus,
-            gpus=self._gpus,
-            memory_bytes=self._memory_bytes,
-            share_store=self._share_store,
-        )
 
 
 def _check_count(value: object, complaint: str, *, least: int = 1) -> None:

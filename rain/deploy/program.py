@@ -21,6 +21,7 @@ import msgspec
 
 from rain.core.config import ServerConfig, Started, StartReport, WorkerConfig
 from rain.core.errors import RainException
+from rain.deploy.ended import wait_ended
 
 #: How long a program may take to be ready before it is given up.
 START_LIMIT_S = 30.0
@@ -35,7 +36,8 @@ class ChildProgram:
 
     `embedded` programs end with this process; the others are detached from the terminal and outlive it.
     `prefix`: words before the command, such as a profiler. `log`: where standard output and error go; None: inherited.
-    `environment`: variables besides those of this process.
+    `environment`: variables besides those of this process. `before_server`: a worker that is told by `meet` where its
+    server is, and prepares meanwhile what needs no server.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class ChildProgram:
         prefix: Sequence[str] = (),
         log: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        before_server: bool = False,
     ) -> None:
         self.role = "server" if isinstance(config, ServerConfig) else "worker"
         self._log = log
@@ -53,8 +56,12 @@ class ChildProgram:
         lifeline_fd, lifeline = os.pipe() if embedded else (None, None)
         self._ready: int | None = ready
         self._lifeline: int | None = lifeline
-        inherited = [fd for fd in (ready_fd, lifeline_fd) if fd is not None]
+        server_fd, server = os.pipe() if before_server else (None, None)
+        self._server: int | None = server
+        inherited = [fd for fd in (ready_fd, lifeline_fd, server_fd) if fd is not None]
         config = msgspec.structs.replace(config, ready_fd=ready_fd, lifeline_fd=lifeline_fd)
+        if isinstance(config, WorkerConfig):
+            config = msgspec.structs.replace(config, server_fd=server_fd)
         command = [*prefix, sys.executable, "-m", f"rain.{self.role}", msgspec.json.encode(config).decode()]
         try:
             self._process = _spawn(
@@ -71,6 +78,14 @@ class ChildProgram:
     def pid(self) -> int:
         """The process id; with a prefix, that of the prefix's program."""
         return self._process.pid
+
+    def meet(self, server: Started) -> None:
+        """Tell a worker that was started before its server where that is; one that is gone is found by `wait_ready`."""
+        if self._server is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._server, msgspec.json.encode(server) + b"\n")
+            os.close(self._server)
+            self._server = None
 
     def wait_ready(self, limit_s: float = START_LIMIT_S) -> Started:
         """What the program says when it is ready. Raises RainException with the program's own error, and it is gone."""
@@ -101,10 +116,10 @@ class ChildProgram:
 
     def wait_ended(self, limit_s: float = STOP_LIMIT_S) -> None:
         """Wait until the process is gone; kill it when that takes too long."""
-        try:
-            self._process.wait(limit_s)
-        except subprocess.TimeoutExpired:
+        # Not `Popen.wait` with a limit, which sleeps up to 50 ms between looks.
+        if self._process.poll() is None and wait_ended([self.pid], limit_s):
             self.kill()
+        self._process.wait()
         self._close_pipes()
 
     def kill(self) -> None:
@@ -132,9 +147,10 @@ class ChildProgram:
         return said
 
     def _describe_silence(self, limit_s: float) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.5)
-        status = self._process.returncode
+        status = self._process.poll()
+        if status is None:
+            wait_ended([self.pid], 0.5)
+            status = self._process.poll()
         tail = _tail(self._log) if self._log else ""
         shown = f"; the end of {self._log}:\n{tail}" if tail else ""
         if status is None:
@@ -142,7 +158,7 @@ class ChildProgram:
         return f"the {self.role} ended with status {status} before it was ready{shown}"
 
     def _close_pipes(self) -> None:
-        for name in ("_ready", "_lifeline"):
+        for name in ("_ready", "_lifeline", "_server"):
             fd = getattr(self, name)
             if fd is not None:
                 os.close(fd)

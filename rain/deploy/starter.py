@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from rain.core.config import StartReport
+from rain.core.config import Started, StartReport
 from rain.core.errors import RainException
 
 
@@ -30,6 +30,33 @@ class Starter:
             os.write(ready_fd, msgspec.json.encode(report) + b"\n")
         with contextlib.suppress(OSError):
             os.close(ready_fd)
+
+
+async def hear_server(server_fd: int) -> Started:
+    """What the server said that was started together with this program, as soon as it is ready.
+
+    Raises RainException where the starter says nothing, which means that there is no server.
+    """
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[bytes] = loop.create_future()
+    said = b""
+
+    def readable() -> None:
+        nonlocal said
+        data = os.read(server_fd, 65536)
+        said += data
+        if (not data or said.endswith(b"\n")) and not heard.done():
+            heard.set_result(said)
+
+    loop.add_reader(server_fd, readable)
+    try:
+        line = await heard
+    finally:
+        loop.remove_reader(server_fd)
+        os.close(server_fd)
+    if not line.endswith(b"\n"):
+        raise RainException("the server that was started together with this worker did not become ready")
+    return msgspec.json.decode(line, type=Started)
 
 
 def write_ready_file(name: str) -> Path:

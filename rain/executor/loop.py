@@ -9,13 +9,15 @@ from itertools import accumulate
 from typing import assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from rain.core.failure import Cause, Failure
 from rain.core.ids import object_name, task_name
 from rain.core.kinds import Kind
 from rain.core.note import TaskNote
 from rain.data.exceptions import failure_of, plain_text
-from rain.executor.attempt_failed import AttemptFailed
+from rain.executor.attempt_failed import AttemptFailed, NoRoom, is_full, is_no_room
+from rain.executor.inner_results import InnerResults
 from rain.executor.kinds import RUNNERS
 from rain.executor.outcomes import FLUSH_BYTES, FLUSH_NS, QUICK_FLUSH_NS, Outcomes
 from rain.executor.process_name import IDLE, ProcessName
@@ -81,6 +83,7 @@ class ExecutorLoop:
         self._specs: dict[int, dict[int, _Entry]] = {}
         self._session = 0
         self._outcomes = Outcomes(surroundings.outlet)
+        self._inner = InnerResults()
         self._pid = os.getpid()
         self._name = ProcessName()
 
@@ -107,13 +110,27 @@ class ExecutorLoop:
         if is_seen:
             self._name.show(task_name(batch.session, batch.tasks[0].task))
         self._outcomes.begin(batch.session, time.perf_counter_ns())
+        n_outputs = {number: entry.n_outputs for number, entry in specs.items()} if batch.inner else {}
+        self._skip(self._inner.begin(batch, n_outputs))
         for each in batch.tasks:
-            if isinstance(each, RunTask):
-                self._run_task(specs[each.spec], each)
-            else:
+            if isinstance(each, RunRange):
                 self._run_range(specs[each.spec], each)
+            elif (task := self._inner.complete(each)) is not None:
+                self._run_task(specs[each.spec], task)
+        self._inner.end(batch)
         if is_seen:
             self._name.show(IDLE)
+        self._outcomes.flush(time.perf_counter_ns())
+
+    def _skip(self, tasks: list[RunTask]) -> None:
+        """Reports at once that these cannot run: before the server, told why, has what waits for the same stopped."""
+        if not tasks:
+            return
+        for task in tasks:
+            self._outcomes.skipped(task)
+        # The worker takes every task that it hears of for one that had begun.
+        self._counts[0] += len(tasks)
+        self._counts[1] += len(tasks)
         self._outcomes.flush(time.perf_counter_ns())
 
     def _run_range(self, entry: _Entry, given: RunRange) -> None:
@@ -144,6 +161,8 @@ class ExecutorLoop:
             first = given.single(start, b"", entry.n_outputs)
             ordinary = times[: n_ordinary + 1]
             outcomes.range_done(first, ordinary, results, entry.n_outputs, calls.content_type)
+            if entry.n_outputs:
+                self._inner.keep_bytes(first.first_output, results, calls.content_type)
             entry.learn(ordinary[-1] - ordinary[-2])
         if odd is None:
             outcomes.flush_if_due(times[-1])
@@ -200,8 +219,12 @@ class ExecutorLoop:
         elif failure is not None:
             self._surroundings.store.discard()
             self._outcomes.failed(task, spent_ns, failure, note)
+        self._skip(self._inner.keep(task, outputs, self._path))
         entry.learn(spent_ns)
         self._outcomes.flush_if_due(time.perf_counter_ns())
+
+    def _path(self, obj: int) -> str:
+        return self._surroundings.store.path(self._session, obj)
 
     def _exit_if_forked(self) -> None:
         """Ends a child that a task forked and that came back here: only its parent may report."""
@@ -218,13 +241,21 @@ class ExecutorLoop:
     def _failure(self, error: BaseException, runner: Runner, task: RunTask) -> Failure:
         debug = runner.notes.debug if runner.notes is not None else ""
         if isinstance(error, AttemptFailed):
-            return Failure(cause=Cause.TASK, message=plain_text(str(error)), stderr=error.stderr, debug=debug)
+            cause = Cause.ROOM if self._is_for_want_of_room(error) else Cause.TASK
+            return Failure(cause=cause, message=plain_text(str(error)), stderr=error.stderr, debug=debug)
         for given in task.inputs:
             if given.path is not None and not os.path.exists(given.path):
                 # Another task spoilt it, so it was removed: this one is not to blame.
                 text = f"{object_name(self._session, given.object)}, an input, is not on the worker any more."
                 return Failure(cause=Cause.INPUT, message=text, debug=debug)
-        return failure_of(error, stderr=self._surroundings.output.error_tail(), debug=debug)
+        failure = failure_of(error, stderr=self._surroundings.output.error_tail(), debug=debug)
+        return replace(failure, cause=Cause.ROOM) if self._is_for_want_of_room(error) else failure
+
+    def _is_for_want_of_room(self, error: BaseException) -> bool:
+        """Whether another worker may succeed; a task may as well have written elsewhere, to a disk that is full."""
+        if isinstance(error, NoRoom):
+            return True
+        return (is_no_room(error) or is_no_room(error.__cause__)) and is_full(self._surroundings.scratch)
 
 
 def _note(runner: Runner, printed: tuple[str, str] | None) -> TaskNote | None:

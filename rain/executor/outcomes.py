@@ -10,7 +10,7 @@ from rain.core.note import TaskNote
 from rain.executor.outlet import Outlet
 from rain.protocol.codec import encode
 from rain.protocol.columns import EMPTY, column
-from rain.protocol.executor import Produced, RangeDone, Report, RunTask, TaskDone, TaskFailed
+from rain.protocol.executor import Produced, RangeDone, Report, RunTask, TaskDone, TaskFailed, TaskSkipped
 
 #: Results wait at most this long for others to travel with, unless a task of a kind or function that was quick so far
 #: turns out slow.
@@ -29,6 +29,7 @@ class Outcomes:
         self._done: list[TaskDone] = []
         self._failed: list[TaskFailed] = []
         self._ranges: list[RangeDone] = []
+        self._skipped: list[TaskSkipped] = []
         self._bytes = 0
         #: When something was sent last.
         self.flushed_ns = 0
@@ -41,7 +42,7 @@ class Outcomes:
     @property
     def any(self) -> bool:
         """Whether one waits."""
-        return bool(self._done or self._failed or self._ranges)
+        return bool(self._done or self._failed or self._ranges or self._skipped)
 
     def done(self, task: RunTask, spent_ns: int, outputs: tuple[Produced, ...], note: TaskNote | None) -> None:
         """A task succeeded."""
@@ -55,6 +56,10 @@ class Outcomes:
         """A task failed."""
         self._failed.append(TaskFailed(task.task, task.attempt, spent_ns // 1000, failure, note))
         self._count_note(note)
+
+    def skipped(self, task: RunTask) -> None:
+        """A task cannot run in this batch."""
+        self._skipped.append(TaskSkipped(task.task, task.attempt))
 
     def range_done(
         self, first: RunTask, times_ns: list[int], results: list[bytes], n_outputs: int, content_type: str | None
@@ -83,11 +88,13 @@ class Outcomes:
         """Sends all that waits."""
         self.flushed_ns = now_ns
         if self.any:
-            report = Report(self._session, tuple(self._done), tuple(self._failed), tuple(self._ranges))
+            ended = tuple(self._done), tuple(self._failed), tuple(self._ranges), tuple(self._skipped)
+            report = Report(self._session, *ended)
             self._outlet.send(encode(report))
             self._done.clear()
             self._failed.clear()
             self._ranges.clear()
+            self._skipped.clear()
             self._bytes = 0
 
     def _count_note(self, note: TaskNote | None) -> None:

@@ -143,8 +143,9 @@ class ProgramFolder:
         except (FileNotFoundError, NotADirectoryError):
             if os.path.islink(f"{self.path}/{name}"):
                 raise AttemptFailed(f"output {label} is a link to {real!r}, where nothing is.") from None
+            wanted = "folder" if output.is_directory or output.content_type == DIRECTORY else "file"
             raise AttemptFailed(
-                f"the program made no output {label}: there is no file {name!r} in its folder{self._listing()}."
+                f"the program made no output {label}: there is no {wanted} {name!r} in its folder{self._listing()}."
             ) from None
         passed = self._linked.get((found.st_dev, found.st_ino))
         if passed is not None:

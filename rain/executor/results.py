@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from rain.core.errors import RainException
 from rain.core.ids import object_name
 from rain.data.aging import date_back
 from rain.data.copying import copy_file
 from rain.data.tree_archive import TreeArchive
 from rain.data.tree_files import link_tree
 from rain.data.tree_removal import remove_tree
+from rain.executor.attempt_failed import NoRoom, is_no_room
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced
 
 _STORED_MODE = 0o444
@@ -46,12 +49,8 @@ class ResultStore:
         if size <= MAX_PIPE_RESULT:
             return Produced(size, content_type, data)
         path, temporary = self._paths(session, obj)
-        try:
-            with open(temporary, "wb") as file:
-                file.write(data)
-        except OSError:
-            _unlink(temporary)
-            raise
+        with self._making(temporary, path), open(temporary, "wb") as file:
+            file.write(data)
         self._publish(temporary, path)
         return Produced(size, content_type)
 
@@ -118,7 +117,8 @@ class ResultStore:
             if error.errno != errno.EXDEV:
                 raise
             # The task's folder is on another file system than the store, so these are copies.
-            link_tree(source, Path(temporary), write=False)
+            with self._making(temporary, path):
+                link_tree(source, Path(temporary), write=False)
             remove_tree(source)
         # From an earlier attempt.
         remove_tree(Path(path))
@@ -131,10 +131,11 @@ class ResultStore:
     ) -> Produced:
         """The output with the bytes of all parts in order: bytes, or paths of files that belong to somebody else."""
         path, temporary = self._paths(session, obj)
-        try:
-            with open(temporary, "wb", buffering=0) as file:
+        with self._making(temporary, path):
+            with open(temporary, "wb") as file:
                 for part in parts:
                     if isinstance(part, str):
+                        file.flush()
                         with open(part, "rb", buffering=0) as source:
                             copy_file(source.fileno(), file.fileno())
                     elif part:
@@ -142,11 +143,22 @@ class ResultStore:
             size = os.stat(temporary).st_size
             if size <= MAX_PIPE_RESULT:
                 return self.move_file(session, obj, temporary, content_type)
-        except BaseException:
-            _unlink(temporary)
-            raise
         self._publish(temporary, path)
         return Produced(size, content_type)
+
+    @contextmanager
+    def _making(self, temporary: str, path: str) -> Iterator[None]:
+        """Nothing of a result that could not be written stays. Raises NoRoom where the disk is full."""
+        try:
+            yield
+        except BaseException as error:
+            remove_tree(Path(temporary))
+            if is_no_room(error) or (isinstance(error, RainException) and is_no_room(error.__cause__)):
+                name = os.path.basename(path)
+                raise NoRoom(
+                    f"{name}, a result, could not be written to the worker's folder {self._folder}: {_reason(error)}."
+                ) from None
+            raise
 
     def _publish(self, temporary: str, path: str) -> None:
         os.chmod(temporary, _STORED_MODE)
@@ -154,9 +166,18 @@ class ResultStore:
         os.rename(temporary, path)
         self._written.append(path)
 
+    def path(self, session: int, obj: int) -> str:
+        """Where the object is if it is a file."""
+        return f"{self._folder}/{object_name(session, obj)}"
+
     def _paths(self, session: int, obj: int) -> tuple[str, str]:
         name = object_name(session, obj)
         return f"{self._folder}/{name}", f"{self._folder}/.e{self._executor}.{name}"
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
 
 
 def _unlink(path: str) -> None:

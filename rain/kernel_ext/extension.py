@@ -18,16 +18,19 @@ class Extension:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self.notebook = Notebook(shell.user_ns)
+        self.notebook = Notebook(shell.user_ns, shell)
         self._magics = RainMagics(shell, self.notebook)
         self._matcher = RainMatcher(self.notebook)
         self._watch = CellWatch(shell, self.notebook)
         self._magics.register()
         shell.Completer.custom_matchers.append(self._matcher.match)
         self._watch.register()
+        shell.events.register("post_run_cell", self.notebook.views.settle)
 
     def unregister(self) -> None:
         """Takes everything away."""
+        self._shell.events.unregister("post_run_cell", self.notebook.views.settle)
+        self.notebook.views.stop()
         self._watch.unregister()
         matchers = self._shell.Completer.custom_matchers
         if self._matcher.match in matchers:

@@ -11,6 +11,7 @@ from rain.client.active import get_active_session
 from rain.client.client import Client
 from rain.client.session import Session
 from rain.core.errors import RainException
+from rain.kernel_ext.view.views import Views
 
 if TYPE_CHECKING:
     from rain.kernel_ext.cell import Cell
@@ -22,8 +23,10 @@ ON_INTERRUPT = ("cancel", "detach")
 class Notebook(Caller):
     """A notebook, or an interactive terminal, with its variables (`namespace`)."""
 
-    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
+    def __init__(self, namespace: MutableMapping[str, Any], shell: Any = None) -> None:
         self.namespace = namespace
+        #: What its sessions look like while they work.
+        self.views = Views(shell)
         #: The cell of the `%%rain` that is running.
         self.cell: Cell | None = None
         self._client: Client | None = None

@@ -9,10 +9,13 @@ import click
 from rain.client.failure_view import failure_html
 from rain.client.session import Session
 from rain.core.errors import TaskException
+from rain.kernel_ext.view.views import Views
 
 
-def show_submitted(session: Session, n_tasks: int) -> None:
-    """Shows a session after some of its tasks were submitted."""
+def show_submitted(views: Views, session: Session, n_tasks: int) -> None:
+    """Shows a session after some of its tasks were submitted: its live view, or a line where that goes on elsewhere."""
+    if views.submitted(session):
+        return
     tasks = "1 task" if n_tasks == 1 else f"{n_tasks} tasks"
     click.echo(f"submitted {tasks} of {session!r}")
 

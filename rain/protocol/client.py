@@ -13,6 +13,7 @@ from rain.core.spec import TaskSpec
 from rain.protocol.attaching import FindTasks, GraphRead, ReadGraph, TasksFound
 from rain.protocol.codec import MessageDecoder
 from rain.protocol.columns import EMPTY, Column
+from rain.protocol.feed import FeedNews, WatchSession
 from rain.protocol.queries import (
     ObjectNews,
     QueryObjects,
@@ -257,6 +258,8 @@ class SessionFailed(msgspec.Struct, frozen=True, tag="session_failed"):
     info: TaskInfo | None = None
     #: u8 per task of the session: index into `TASK_STATE_NAMES`.
     states: Column = EMPTY
+    #: How many tasks did not run because of it.
+    not_run: int = 0
 
 
 class Unrunnable(msgspec.Struct, frozen=True, tag="unrunnable"):
@@ -314,6 +317,7 @@ FromClient = (
     | DrainWorker
     | Shutdown
     | ReadGraph
+    | WatchSession
     | Leave
     | ClientAlive
 )
@@ -333,6 +337,7 @@ ToClient = (
     | ObjectNews
     | ServerInfo
     | Why
+    | FeedNews
     | ServerAlive
 )
 

@@ -21,7 +21,10 @@ MAX_PIPE_RESULT = 64 << 10
 
 
 class RunInput(msgspec.Struct, frozen=True, array_like=True):
-    """An input: its bytes where it is small, else the store's file, to be mapped or linked, never written."""
+    """An input: its bytes where it is small, else the store's file, to be mapped or linked, never written.
+
+    Neither bytes nor a file: an earlier task of the batch makes it, and what else is said of it here is empty.
+    """
 
     object: int
     size: int
@@ -81,6 +84,10 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     session: int
     specs: tuple[RunSpec, ...]
     tasks: tuple[RunTask | RunRange, ...]
+    #: Objects that tasks of the batch make, and later ones of it read.
+    inner: tuple[int, ...] = ()
+    #: The next message goes on with this batch.
+    goes_on: bool = False
 
 
 class ForgetSession(msgspec.Struct, frozen=True, tag="forget_session"):
@@ -139,6 +146,13 @@ class TaskFailed(msgspec.Struct, frozen=True, array_like=True):
     note: TaskNote | None = None
 
 
+class TaskSkipped(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt that was not made, since an earlier task of its batch left no result that it could read there."""
+
+    task: int
+    attempt: int
+
+
 class Report(msgspec.Struct, frozen=True, tag="report"):
     """What ended since the last report, each kind in order."""
 
@@ -146,6 +160,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     done: tuple[TaskDone, ...]
     failed: tuple[TaskFailed, ...] = ()
     ranges: tuple[RangeDone, ...] = ()
+    skipped: tuple[TaskSkipped, ...] = ()
 
 
 class Progressed(msgspec.Struct, frozen=True, tag="progressed"):

@@ -8,7 +8,7 @@ from rain.core.resources import Offer
 from rain.protocol.codec import MessageDecoder
 
 #: Raised with every change that an older peer would misunderstand.
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class Versions(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from rain.core.ids import NONE
 from rain.protocol.columns import EMPTY, Column
 from rain.protocol.shown import Impossible, ObjectInfo, SessionInfo, TaskInfo, WorkerInfo
 
@@ -37,11 +38,14 @@ class QueryServer(msgspec.Struct, frozen=True, tag="query_server"):
 
 
 class QueryWhy(msgspec.Struct, frozen=True, tag="query_why"):
-    """Answered by `Why`, of a task of any session."""
+    """Answered by `Why`, of any session; NONE for the task: of one that makes an object, or of all that are open."""
 
     request: int
+    #: NONE: all sessions.
     session: int
     task: int
+    #: Asks for the task that makes it; NONE: none is asked for.
+    object: int = NONE
 
 
 # ---------------------------------------------------------------- server to client

@@ -1,9 +1,14 @@
-"""Carries out what the machine orders: messages out, bytes kept and let go, peers dropped. Decides nothing."""
+"""Carries out what the machine orders: messages out, bytes kept and let go, peers dropped. Decides nothing.
+
+What a step says to one peer leaves together, in one message of several frames: each message wakes a thread of the
+transport here, one there, and the peer, which costs more than what a small one says.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 import msgspec
@@ -36,6 +41,10 @@ _log = logging.getLogger("rain.server")
 
 Frame = bytes | memoryview
 
+#: Messages that leave together: at most so many, of so many bytes in all; a larger one leaves at once and alone.
+MAX_TOGETHER = 16
+MAX_TOGETHER_BYTES = 32 << 10
+
 OUR_MISTAKE = "the server made a mistake of its own; its log says more. Please report it"
 
 
@@ -49,14 +58,27 @@ class Transport(Protocol):
         """Listen to this peer no more."""
 
 
+@dataclass(slots=True)
+class _Letter:
+    """What one peer is told when the step is over."""
+
+    frames: list[Frame] = field(default_factory=list)
+    size: int = 0
+
+
 class Outgoing:
-    """The server's hands. Whoever is gone meanwhile is sent nothing, and that is no error."""
+    """The server's hands. Whoever is gone meanwhile is sent nothing, and that is no error.
+
+    `flush` is to be called when all effects of a step were carried out.
+    """
 
     def __init__(self, members: Members, stash: Stash, transport: Transport, on_terminate: Callable[[], None]) -> None:
         self._members = members
         self._stash = stash
         self._transport = transport
         self._on_terminate = on_terminate
+        #: By peer, in the order in which they were first spoken to.
+        self._letters: dict[bytes, _Letter] = {}
 
     def carry_out(self, effect: Effect) -> None:
         """One effect, completely."""
@@ -93,6 +115,12 @@ class Outgoing:
             case _:
                 assert_never(effect)
 
+    def flush(self) -> None:
+        """Sends what was said since the last time."""
+        letters, self._letters = self._letters, {}
+        for peer, letter in letters.items():
+            self._transport.send(peer, letter.frames)
+
     def tell_touched(self, things: Iterable[Event | Effect]) -> None:
         """After a mistake of our own with these: whoever waits for an answer or a task of it learns that none comes."""
         sessions: dict[int, None] = {}
@@ -116,13 +144,26 @@ class Outgoing:
         self._send(self._members.client(client), message)
 
     def _send(self, member: Member | None, message: msgspec.Struct) -> None:
-        if member is not None:
-            self._transport.send(member.peer, [encode(message)])
+        if member is None:
+            return
+        data = encode(message)
+        letter = self._letters.get(member.peer)
+        if letter is not None and (len(letter.frames) >= MAX_TOGETHER or letter.size + len(data) > MAX_TOGETHER_BYTES):
+            self._transport.send(member.peer, self._letters.pop(member.peer).frames)
+            letter = None
+        if len(data) > MAX_TOGETHER_BYTES:
+            self._transport.send(member.peer, [data])
+            return
+        if letter is None:
+            letter = self._letters[member.peer] = _Letter()
+        letter.frames.append(data)
+        letter.size += len(data)
 
     def _drop(self, member: Member | None, reason: str) -> None:
         if member is None:
             return
         _log.warning("dropped a peer: %s: %.1000r", member, reason)
-        self._transport.send(member.peer, [encode(Refusal(reason))])
+        letter = self._letters.pop(member.peer, _Letter())
+        self._transport.send(member.peer, [*letter.frames, encode(Refusal(reason))])
         self._transport.drop(member.peer)
         self._members.leave(member.peer)

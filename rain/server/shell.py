@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from rain.core.errors import ProtocolViolation
-from rain.protocol.client import ClientAlive, Leave, SessionFailed, Submit, Upload, from_client_decoder
+from rain.protocol.client import ClientAlive, FromClient, Leave, SessionFailed, Submit, Upload, from_client_decoder
 from rain.protocol.codec import encode
 from rain.protocol.hello import Refusal, Versions, Welcome, WorkerHello
 from rain.protocol.queries import QueryServer
@@ -121,17 +121,18 @@ class ServerShell:
             self._hear_client(member, frames, events)
 
     def _hear_client(self, member: Member, frames: Sequence[Frame], events: list[Event]) -> None:
-        message = from_client_decoder.decode(frames[0])
+        for message, payload in _messages(frames):
+            self._hear_message(member, message, payload, events)
+
+    def _hear_message(self, member: Member, message: FromClient, payload: Frame | None, events: list[Event]) -> None:
         if member.standing is Standing.MONITOR and not isinstance(message, QueryServer | ClientAlive | Leave):
             raise ProtocolViolation(f"a monitor may only look, it sent {type(message).__name__}")
-        if len(frames) != (2 if isinstance(message, Upload) else 1):
-            raise ProtocolViolation(f"{type(message).__name__} in {len(frames)} frames")
         if isinstance(message, Submit | Upload):
             try:
                 if isinstance(message, Submit):
                     self._stash.take_submit(member.number, message)
-                else:
-                    self._stash.take_upload(member.number, message, frames[1])
+                elif payload is not None:
+                    self._stash.take_upload(member.number, message, payload)
             except StashRefusal as refusal:
                 _log.warning("session failed: %s: %s", member, refusal)
                 self._transport.send(member.peer, [encode(SessionFailed(message.session, str(refusal)))])
@@ -197,6 +198,7 @@ class ServerShell:
         except Exception:  # our own mistake: everybody is served on, and the sessions it touched are told
             self.faults.machine_failed(events)
             self._outgoing.tell_touched(events)
+            self._outgoing.flush()
             return
         self.faults.remember(events)
         for effect in effects:
@@ -205,6 +207,7 @@ class ServerShell:
             except Exception:  # our own mistake, too
                 self.faults.effect_failed(effect)
                 self._outgoing.tell_touched([effect])
+        self._outgoing.flush()
 
     def _now(self) -> float:
         """The machine's time: it stands still while the server is kept from its work.
@@ -218,6 +221,19 @@ class ServerShell:
             self._away_s += away_s
         self._seen_s = clock_s
         return clock_s - self._away_s
+
+
+def _messages(frames: Sequence[Frame]) -> list[tuple[FromClient, Frame | None]]:
+    """What a client sent together, each with its payload: all of it is well-formed, or nothing is heard."""
+    coming = iter(frames)
+    messages: list[tuple[FromClient, Frame | None]] = []
+    for frame in coming:
+        message = from_client_decoder.decode(frame)
+        payload = next(coming, None) if isinstance(message, Upload) else None
+        if isinstance(message, Upload) and payload is None:
+            raise ProtocolViolation("an Upload without its bytes")
+        messages.append((message, payload))
+    return messages
 
 
 def _only(frames: Sequence[Frame]) -> Frame:

@@ -7,12 +7,14 @@ descriptor travels with it. The executor's side blocks, the worker's side belong
 from __future__ import annotations
 
 import array
-import asyncio
 import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
 
 #: A longer message is refused before anything is allocated for it.
 MAX_BYTES: Final = 256 * 1024 * 1024

@@ -60,22 +60,23 @@ class Batches:
         session = order.session
         given = self._given.setdefault(order.executor, {}).setdefault(session, NumberMap())
         specs = tuple([RunSpec(session, number, spec) for number, spec in order.new_specs])
+        inner = tuple({obj: None for queued in order.runs for obj in queued.inner})
         tasks: list[RunTask | RunRange] = []
         size = 0
+        last = order.runs[-1]
         for queued in order.runs:
             given.set(queued.task, queued, queued.count)
             size += len(queued.args)
             if queued.count > 1:
                 tasks.append(_range(queued, order.gpus))
             else:
-                inputs = self._inputs(session, queued.inputs)
+                inputs = self._inputs(session, queued.inputs, queued.inner)
                 size += sum([each.size for each in inputs if each.data is not None])
                 tasks.append(_single(queued, inputs, order.gpus))
-            if size > MAX_RUN_BYTES:
-                yield Run(session, specs, tuple(tasks))
+            if size > MAX_RUN_BYTES and queued is not last:
+                yield Run(session, specs, tuple(tasks), inner, goes_on=True)
                 specs, tasks, size = (), [], 0
-        if tasks:
-            yield Run(session, specs, tuple(tasks))
+        yield Run(session, specs, tuple(tasks), inner)
 
     def take(self, executor: int, report: Report) -> ExecutorReported:
         """Puts the results of a report into the store; a task whose results are not there has failed.
@@ -104,9 +105,11 @@ class Batches:
             queued = None if given is None else given.pop(lost.task)
             if queued is not None and queued.inputs:
                 self._suspicious.append((report.session, queued.inputs))
-        return ExecutorReported(
-            executor, report.session, tuple(done), tuple(map(plausible_failed, failed)), report.ranges
-        )
+        if given is not None:
+            for skipped in report.skipped:
+                given.pop(skipped.task)
+        plausible_ends = tuple(map(plausible_failed, failed))
+        return ExecutorReported(executor, report.session, tuple(done), plausible_ends, report.ranges, report.skipped)
 
     def forget_executor(self, executor: int) -> None:
         """The executor is gone."""
@@ -128,10 +131,13 @@ class Batches:
         if damaged:
             self._on_damage(session, damaged)
 
-    def _inputs(self, session: int, objects: tuple[int, ...]) -> tuple[RunInput, ...]:
+    def _inputs(self, session: int, objects: tuple[int, ...], inner: tuple[int, ...]) -> tuple[RunInput, ...]:
         room = MAX_TASK_INPUT_BYTES
         inputs = []
         for obj in objects:
+            if obj in inner:
+                inputs.append(RunInput(obj, 0, None, None, None))
+                continue
             stored = self._store.get(session, obj)
             if stored is None:
                 name = object_name(session, obj)
@@ -149,6 +155,9 @@ class Batches:
 
     def _with_users(self, session: int, given: RunInput) -> RunInput:
         spec_user, info_user = self._attached.of(session, given.object)
+        if given.data is None and given.path is None:
+            # What its task attaches, the executor knows.
+            info_user = b""
         return replace(given, user=info_user, spec_user=spec_user) if spec_user or info_user else given
 
     def _as_file(self, session: int, obj: int, stored: Stored) -> RunInput:

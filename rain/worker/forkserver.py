@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 
+from rain.deploy.ended import wait_ended
 from rain.deploy.process_tree import become_subreaper, children, kill_new_children
 from rain.worker.folders import WorkerFolders
 
@@ -47,12 +48,10 @@ class ForkserverProcess:
     def end(self) -> None:
         """Has it end all executors and itself; returns when it is gone. Repeatable."""
         self.socket.close()
-        try:
-            self._process.wait(END_LIMIT_S)
-        except subprocess.TimeoutExpired:
+        if self._process.poll() is None and wait_ended([self._process.pid], END_LIMIT_S):
             _log.warning("the forkserver did not end within %g s and is killed", END_LIMIT_S)
             self._process.kill()
-            self._process.wait()
+        self._process.wait()
         if self.was_killed:
             # Its executors died with it: what those had started has become ours.
             kill_new_children(self._before)

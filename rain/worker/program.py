@@ -10,16 +10,18 @@ import os
 import sys
 from contextlib import AsyncExitStack
 
+from msgspec.structs import replace
+
 from rain.core.config import Started, StartFailed, WorkerConfig
 from rain.core.errors import ProtocolViolation, RainException
 from rain.core.ids import SERVER
 from rain.core.resources import UNIT, Offer
 from rain.deploy.logs import end_logging, start_logging
-from rain.deploy.starter import Starter, write_ready_file
+from rain.deploy.starter import Starter, hear_server, write_ready_file
 from rain.protocol.hello import Refusal, Welcome, answer_decoder
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import FromServer, from_server_decoder
-from rain.wire.endpoint import Context, Frames, close_context, new_context
+from rain.wire.endpoint import Context, Frame, Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
 from rain.wire.gate import Gate
 from rain.wire.holder import Holder, Stored
@@ -89,6 +91,9 @@ class WorkerProgram:
         holder, gate, data = self._open_data_endpoint(context, folders)
         # Before anybody is told where to knock.
         await holder.self_check()
+        if config.server_fd is not None:
+            server = await hear_server(config.server_fd)
+            config = self._config = replace(config, server_port=server.port, access=server.worker_access)
         joined = await join(config, context, offer, data, on_batch=self._server_said, on_lost=self._server_lost)
         stack.callback(joined.link.close)
         for key in joined.welcome.data_readers:
@@ -159,7 +164,7 @@ class WorkerProgram:
     def _server_said(self, batch: list[Frames]) -> None:
         assert self._shell is not None, "messages are handed over once the shell listens"
         try:
-            self._shell.server_said([_decode(frames) for frames in batch])
+            self._shell.server_said([_decode(frame) for frames in batch for frame in frames])
         except RainException as refusal:
             self._ending.order(str(refusal))
         except ProtocolViolation as violation:
@@ -169,14 +174,12 @@ class WorkerProgram:
         self._ending.order(f"it lost its server: {reason}")
 
 
-def _decode(frames: Frames) -> FromServer:
-    if len(frames) != 1:
-        raise ProtocolViolation(f"a message in {len(frames)} frames, expected 1")
+def _decode(frame: Frame) -> FromServer:
     try:
-        return from_server_decoder.decode(frames[0])
+        return from_server_decoder.decode(frame)
     except ProtocolViolation:
         with contextlib.suppress(ProtocolViolation):
-            if isinstance(refusal := answer_decoder.decode(frames[0]), Refusal):
+            if isinstance(refusal := answer_decoder.decode(frame), Refusal):
                 raise RainException(f"its server gave it up: {refusal.reason}") from None
         raise
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rain.client import Client, Session, TaskException, blob, function, tasks
+from rain.client import Client, RainException, Session, TaskException, blob, function, tasks
 
 LIMIT_S = 20.0
 SOON_S = 0.5
@@ -47,6 +47,36 @@ def test_states_move_only_when_a_call_brings_news(session: Session) -> None:
     assert task.info.worker in {"w1", "w2"}
     assert task.info.duration is not None
     assert task.info.error is None
+
+
+def test_who_has_no_time_to_wait_learns_what_is_so_already(session: Session) -> None:
+    done, endless = double(2), tasks.sleep(blob("x"), 1000)
+    session.submit()
+    done.wait(timeout=LIMIT_S)
+    for call in (done.wait, done.output.wait, lambda timeout: session.wait([done], timeout=timeout)):
+        call(timeout=0)
+        call(timeout=-1)
+    assert session.wait_some([done, endless], timeout=0) == ([done], [])
+    assert next(session.as_completed([endless, done], timeout=0)) is done
+    for call in (endless.wait, session.wait_all):
+        with pytest.raises(TimeoutError):
+            call(timeout=0)
+    session.cancel(endless)
+    with pytest.raises(TaskException, match="cancelled"):
+        endless.wait(timeout=0)
+    session.wait_all(timeout=0)
+
+
+def test_compute_takes_items_and_a_list_of_them(session: Session) -> None:
+    assert [value.load() for value in session.compute(double(1), double(2))] == [2, 4]
+    assert [value.load() for value in session.compute([double(1), double(2)])] == [2, 4]
+    assert [value.load() for value in session.compute((double(3),))] == [6]
+    assert session.compute(double(4)).load() == 8
+    assert session.compute([]) == []
+    task = double(5).output
+    session.compute(task)
+    with pytest.raises(RainException, match=r"found a list among others: write `compute\(\*items\)`"):
+        session.compute([task], task)
 
 
 def test_a_time_limit_ends_the_waiting_and_not_the_work(session: Session) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rain.client import Client, Session, blob, function
+from rain.client import Client, Session, TaskException, blob, function
 from rain.client.failure_view import failure_html, failure_of
 from rain.deploy.local import LocalCluster
 
@@ -95,6 +95,35 @@ def test_a_closed_session_is_drawn_as_it_was_known(client: Client) -> None:
     assert after.edges == before.edges
     assert after.caption == "2 tasks (the session is closed: as far as it is known here)"
     assert session._repr_html_() is not None
+
+
+def test_constants_keep_their_labels_when_they_are_submitted(session: Session) -> None:
+    one(blob("x", label="letters"), blob("y"))
+
+    def titles() -> dict[str, str]:
+        return {node.key: node.title for node in session.graph().picture.nodes if node.key in {"o0", "o1"}}
+
+    before = titles()
+    assert before == {"o0": "letters", "o1": "const"}
+    session.submit()
+    assert titles() == before
+    one(1)
+    assert titles() == before
+    session.submit()
+
+
+def test_tasks_that_were_cancelled_before_are_not_counted_as_not_run_because_of_a_failure(client: Client) -> None:
+    with client.new_session() as session:
+        never = one(1, cpus=64)
+        session.submit()
+        session.cancel(never)
+        bad = fails(1)
+        one(bad)
+        one(2, cpus=64)
+        session.submit()
+        error = failure_of_waiting(bad)
+        assert isinstance(error, TaskException)
+        assert error.not_run == 2
 
 
 def test_a_failed_session_is_drawn(session: Session) -> None:

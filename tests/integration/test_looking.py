@@ -81,6 +81,10 @@ def test_why_tells_what_tasks_wait_for(busy_cluster: str) -> None:
     said = rain_json("why", "s1.t2", busy_cluster)
     assert said["task"] == "s1.t2"
     assert "needed is cpus=64" in said["why"][0]
+    everything = rain("why", busy_cluster).splitlines()
+    assert [line.split()[0] for line in everything] == ["s1.t2", "s1.t0", "s1.t1"]
+    assert rain("why", "s1", busy_cluster).splitlines()[0] == everything[0]
+    assert rain("why", "s1.o0", busy_cluster).startswith("s1.t0 'long one' was given to w1")
     assert "s1.t9 was not submitted" in rain("why", "s1.t9", busy_cluster, ok=False)
     assert "there is no session s7" in rain("why", "s7.t0", busy_cluster, ok=False)
     assert "such as 's1.t3', found 'sort'" in rain("why", "sort", busy_cluster, ok=False)
@@ -116,6 +120,20 @@ def test_a_worker_that_is_drained_leaves_its_data_and_its_tasks_done() -> None:
         assert "w2 is needed, no other worker stays" in rain("drain", "w2", client.address, ok=False)
         assert "no worker w9" in rain("drain", "w9", client.address, ok=False)
         assert "such as 'w2', found 'beta'" in rain("drain", "beta", client.address, ok=False)
+
+
+def test_draining_warns_of_what_waits_for_a_worker_like_the_one_that_left() -> None:
+    with local(workers=1, cpus=1) as cluster, cluster.client() as client, client.new_session() as session:
+        cluster.add_worker(cpus=2)
+        wide = tasks.sleep(blob("x"), 0, cpus=4)
+        session.submit()
+        until(lambda: client.get_server_info()["sessions"][0]["impossible"])
+        said = rain("drain", "w2", client.address)
+        assert "w2 has left" in said
+        assert "warning: s1: " in said
+        assert "cpus=4" in said
+        session.cancel(wide)
+        assert "no worker is left, and sessions are open (s1)" in rain("drain", "w1", client.address)
 
 
 def test_a_client_drains_a_worker_without_waiting() -> None:

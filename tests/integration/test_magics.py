@@ -53,7 +53,7 @@ def test_cells_become_tasks_that_read_and_make_variables(shell: NotebookShell) -
     assert output.text == ""
     shell.run("%%rain sh -i model -o hits --stdout printed\nwc -c < model\ncp model hits")
     assert shell.run("%rain submit").printed.startswith("submitted 2 tasks of <Session s")
-    assert shell.run("%rain wait").text == ""
+    assert shell.run("%rain wait").text == "test: 2 tasks, ✓ finished"
     assert shell.value("model.fetch().load()") == "HELLOHELLOHELLO"
     assert shell.value("size.fetch().load()") == 15
     assert shell.value("hits.fetch().get_bytes() == model.fetch().get_bytes()")
@@ -93,6 +93,7 @@ def test_a_failed_cell_shows_its_own_lines(shell: NotebookShell) -> None:
     for name in ("divide", "bad"):
         assert "bad = 1 / nothing" in shell.run(f"%rain tb {name}").printed
     assert "ZeroDivisionError" in shell.run("%rain why divide").printed
+    assert "no task waits: all are done" in shell.run("%rain why").printed
 
 
 def test_what_tasks_printed_is_shown(shell: NotebookShell) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +192,8 @@ class Conversation:
         return await self.next(answer_decoder.decode)
 
     def _batch(self, batch: list[Frames]) -> None:
-        for frames in batch:
-            self._heard.put_nowait(bytes(frames[0]))
+        for frame in chain.from_iterable(batch):
+            self._heard.put_nowait(bytes(frame))
 
 
 def test_health_needs_no_token_and_tells_nothing(server):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rain.client import Client, Input, Output, Program, Task, blob, remote, tasks
+from rain.client import Client, Input, Output, Program, Task, TaskException, blob, remote, tasks
 from rain.deploy.local import LocalCluster
 
 BLOBS = [bytes([65 + i]) * (i * 37 + 1) for i in range(12)]
@@ -103,3 +103,56 @@ def test_a_diamond_of_programs_and_functions(client: Client) -> None:
         bottom.output.keep()
         session.submit()
         assert str(bottom.output.fetch()) == "1\n2\n3\n3\n2\n1\n"
+
+
+@remote(auto_load=True, auto_encode="pickle")
+def plus(ctx, value, more=1):
+    return value + more
+
+
+@remote(auto_load=True, auto_encode="pickle")
+def fails_at(ctx, value, place):
+    if value == place:
+        raise ValueError(f"no further than {place}")
+    return value + 1
+
+
+@remote(auto_load=True, auto_encode="pickle")
+def longer(ctx, data, n_bytes):
+    return data + bytes(n_bytes)
+
+
+@remote()
+def passed_on(ctx, value):
+    return value
+
+
+def test_a_long_chain_of_short_tasks_counts_to_its_end(client: Client) -> None:
+    with client.new_session() as session:
+        task = plus(0)
+        for _ in range(999):
+            task = plus(task)
+        assert session.compute(task.output).load() == 1000
+
+
+def test_a_long_chain_that_fails_in_the_middle_says_so_and_spares_its_neighbour(client: Client) -> None:
+    with client.new_session(fail_fast=False) as session:
+        session.compute(*[plus(number) for number in range(20)])
+        broken, sound = plus(0), plus(0)
+        for _ in range(300):
+            broken, sound = fails_at(broken, 150), fails_at(sound, -1)
+        broken.output.keep()
+        sound.output.keep()
+        session.submit()
+        with pytest.raises(TaskException, match="no further than 150"):
+            session.wait([broken])
+        assert sound.output.fetch().load() == 301
+
+
+def test_chains_of_large_results_and_of_those_passed_on_keep_their_bytes(client: Client) -> None:
+    with client.new_session() as session:
+        session.compute(*[longer(b"x", 5) for _ in range(20)])
+        task = longer(b"x", 30_000)
+        for _ in range(40):
+            task = longer(passed_on(task), 3_000)
+        assert len(session.compute(task.output).load()) == 30_001 + 40 * 3_000

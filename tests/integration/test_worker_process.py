@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from rain.protocol.queries import QueryServer, ServerInfo
 from rain.protocol.transfer import Peer
 from rain.protocol.worker import Compute, Done, EndSession, Failed, NumberedSpec, Stop, Unavailable
 from rain.wire.access import read_access
-from rain.wire.endpoint import Frames, close_context, new_context
+from rain.wire.endpoint import Frame, Frames, close_context, new_context
 from rain.wire.fetcher import Fetcher
 from rain.wire.holder import Stored
 from rain.wire.keys import new_keypair
@@ -397,11 +398,11 @@ def test_a_worker_registers_with_a_server_and_is_shown(server: Started, tmp_path
 async def ask_server(server: Started) -> ServerInfo:
     """What the server says of itself to a client."""
     context = new_context()
-    answers: asyncio.Queue[Frames] = asyncio.Queue()
+    answers: asyncio.Queue[Frame] = asyncio.Queue()
 
     def on_batch(batch: list[Frames]) -> None:
-        for frames in batch:
-            answers.put_nowait(frames)
+        for frame in chain.from_iterable(batch):
+            answers.put_nowait(frame)
 
     access = read_access(Path(server.client_access))
     link = await Link.connect(
@@ -419,12 +420,30 @@ async def ask_server(server: Started) -> ServerInfo:
             await answers.get()
             link.send([encode(QueryServer(1))])
             while True:
-                message = to_client_decoder.decode((await answers.get())[0])
+                message = to_client_decoder.decode(await answers.get())
                 if isinstance(message, ServerInfo):
                     return message
     finally:
         link.close()
         close_context(context)
+
+
+def test_a_worker_may_start_before_its_server_and_is_told_where_that_is(server: Started) -> None:
+    program = ChildProgram(WorkerConfig(cpus=1), embedded=True, before_server=True)
+    try:
+        program.meet(server)
+        assert program.wait_ready().pid == program.pid
+    finally:
+        program.end()
+        program.wait_ended()
+    assert program._process.returncode == 0
+
+
+def test_a_worker_that_never_hears_of_a_server_ends_when_its_starter_says_so() -> None:
+    program = ChildProgram(WorkerConfig(cpus=1), embedded=True, before_server=True)
+    program.end()
+    program.wait_ended()
+    assert program._process.returncode == 0
 
 
 def test_a_wrong_key_is_explained(server: Started, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rain.core.failure import Cause, Failure
 from rain.core.ids import object_name, task_name
 from rain.core.note import TaskNote, TaskProgress
 from rain.protocol.columns import pack, unpack
-from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RangeDone, TaskDone, TaskFailed
+from rain.protocol.executor import MAX_PIPE_RESULT, Produced, RangeDone, TaskDone, TaskFailed, TaskSkipped
 from rain.worker.machine.effects import QueuedRun, RunBatch
 from rain.worker.machine.events import ExecutorEnded, ExecutorProgressed, ExecutorReady, ExecutorReported
 from tests.sim.timeline import Link
@@ -37,10 +37,12 @@ class ModelExecutor:
         self._worker = worker
         self._world = worker.world
         self._queue: deque[tuple[int, QueuedRun]] = deque()
+        #: Of tasks that wait: what each reads of others of its batch is taken from there, None where they left nothing.
+        self._inner: dict[tuple[int, int], Blob | None] = {}
         #: By session and task, the first task of the run in which it was given.
         self._given_in: dict[tuple[int, int], int] = {}
         self._is_busy = False
-        self._ended: list[tuple[int, TaskDone | TaskFailed]] = []
+        self._ended: list[tuple[int, TaskDone | TaskFailed | TaskSkipped]] = []
         self._reported_at = 0.0
         #: Blobs that are small enough for the pipe, of what is not reported yet.
         self.results: dict[tuple[int, int], Blob] = {}
@@ -87,8 +89,16 @@ class ModelExecutor:
         session, task = self._queue.popleft()
         if self._ended and self._ended[0][0] != session:
             self._flush()
-        self._is_busy = True
         self.n_started += 1
+        if any(self._inner[session, obj] is None for obj in task.inner):
+            self._inner.update({(session, task.first_output + at): None for at in range(task.n_outputs)})
+            self._ended.append((session, TaskSkipped(task.task, task.attempt)))
+            # The real one looks for them at once; it must not matter when.
+            if self._world.random.random() < 0.5:
+                self._flush()
+            self._next()
+            return
+        self._is_busy = True
         graph = self._world.graphs[session]
         planned = graph.tasks[task.task]
         if task.attempt < planned.hangs_below:
@@ -117,6 +127,8 @@ class ModelExecutor:
                 self._worker.store[(session, obj)] = blob
 
     def _read(self, session: int, task: QueuedRun, obj: int) -> Blob:
+        if obj in task.inner and (made := self._inner[session, obj]) is not None:
+            return made
         blob = self._worker.store.get((session, obj))
         if blob is None:
             if self._worker.wants(session, task, self.number):
@@ -137,11 +149,15 @@ class ModelExecutor:
         if task.attempt < planned.raises_below:
             failure = Failure(cause=Cause.TASK, message="ValueError: as planned")
             self._ended.append((session, TaskFailed(task.task, task.attempt, duration_us, failure, note)))
+            self._inner.update({(session, obj): None for obj in planned.outputs})
         else:
             blobs = graph.run(planned, bytes(task.args), inputs)
             for obj, blob in zip(planned.outputs, blobs, strict=True):
                 if blob.size <= MAX_PIPE_RESULT or planned.passes_input is not None:
                     self.results[(session, obj)] = blob
+                # A file that was passed on cannot be read here.
+                is_file = planned.passes_input is not None and blob.size > MAX_PIPE_RESULT
+                self._inner[session, obj] = None if is_file else blob
             produced = tuple(Produced(size=blob.size, same_as_input=planned.passes_input) for blob in blobs)
             self._ended.append((session, TaskDone(task.task, task.attempt, duration_us, produced, note)))
         if self._world.timeline.now - self._reported_at > HOLD_BACK_S:
@@ -155,9 +171,10 @@ class ModelExecutor:
         session = self._ended[0][0]
         done = [each for _, each in self._ended if isinstance(each, TaskDone)]
         failed = tuple(each for _, each in self._ended if isinstance(each, TaskFailed))
+        skipped = tuple(each for _, each in self._ended if isinstance(each, TaskSkipped))
         self._ended.clear()
         ranges = self._joined(session, done) if self._world.random.random() < 0.8 else ()
-        self._pipe.send(ExecutorReported(self.number, session, tuple(done), failed, ranges))
+        self._pipe.send(ExecutorReported(self.number, session, tuple(done), failed, ranges, skipped))
 
     def _joined(self, session: int, done: list[TaskDone]) -> tuple[RangeDone, ...]:
         """Neighbours of one run with small results as ranges, taken out of what is done."""

@@ -53,7 +53,7 @@ def choose(random: Random) -> Faults:
         raising_tasks=on(0.3),
         flaky_tasks=on(0.3),
         hanging_tasks=on(0.2),
-        failing_fetches=random.choice((0.02, 0.3)) if on() else 0.0,
+        failing_fetches=random.choice((0.02, 0.15)) if on() else 0.0,
         client_leaves=on(0.15),
         early_closes=on(0.2),
         cancels=on(0.25),

@@ -214,8 +214,15 @@ class ModelWorker:
 
     def _check_inputs(self, batch: RunBatch) -> None:
         graph = self.world.graphs[batch.session]
+        made: set[int] = set()
         for run in batch.runs:
-            for obj in run.inputs:
+            self.world.n_inner_edges += len(run.inner)
+            if not made.issuperset(run.inner):
+                raise InvariantViolation(
+                    f"{self.name}: s{batch.session}.t{run.task} reads what no task before it makes"
+                )
+            made.update(range(run.first_output, run.first_output + run.count * run.n_outputs))
+            for obj in set(run.inputs).difference(run.inner):
                 if self.store.get((batch.session, obj)) != graph.blobs[obj]:
                     name = object_name(batch.session, obj)
                     raise InvariantViolation(f"{self.name}: {name} is missing or wrong when its reader is to run")

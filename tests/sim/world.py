@@ -34,6 +34,8 @@ class World:
         self.healed = False
         #: Clients end their sessions.
         self.closing = False
+        #: Inputs that tasks had from others of their batch.
+        self.n_inner_edges = 0
         #: By session.
         self.graphs: dict[int, Graph] = {}
         self.workers: dict[int, ModelWorker] = {}

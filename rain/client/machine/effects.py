@@ -16,6 +16,7 @@ from rain.protocol.client import (
     WaitDone,
 )
 from rain.protocol.columns import EMPTY, Column
+from rain.protocol.feed import FeedNews
 from rain.protocol.queries import ObjectNews, ServerInfo, TaskNews, Why
 from rain.protocol.shown import TaskInfo
 
@@ -31,6 +32,7 @@ Reply = (
     | ObjectNews
     | ServerInfo
     | Why
+    | FeedNews
 )
 
 
@@ -49,6 +51,8 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     session_failed: bool = False
     #: Then u8 per task of it: index into `TASK_STATE_NAMES`.
     states: Column = EMPTY
+    #: How many of them did not run because of the one that is to blame.
+    not_run: int = 0
     #: The server is gone.
     server_gone: bool = False
 
@@ -63,6 +67,7 @@ def trouble_of(message: SessionFailed) -> Trouble:
         failure=message.failure,
         info=message.info,
         states=message.states,
+        not_run=message.not_run,
         session_failed=True,
     )
 

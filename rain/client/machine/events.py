@@ -17,6 +17,7 @@ from rain.protocol.client import (
     ToClient,
     Wait,
 )
+from rain.protocol.feed import WatchSession
 from rain.protocol.queries import QueryObjects, QueryServer, QueryTasks, QueryWhy
 
 Request = (
@@ -34,6 +35,7 @@ Request = (
     | DrainWorker
     | Shutdown
     | ReadGraph
+    | WatchSession
     | Leave
 )
 

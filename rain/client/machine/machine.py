@@ -44,6 +44,7 @@ from rain.protocol.client import (
     Unwait,
     Wait,
 )
+from rain.protocol.feed import WatchSession
 from rain.protocol.queries import QueryObjects, QueryTasks
 
 _LEFT = Trouble(reason="the client was closed: make a new one with `Client(…)`", server_gone=True)
@@ -104,7 +105,7 @@ class ClientMachine:
 
     def _given_up(self, request: int, effects: list[ClientEffect]) -> None:
         message = self._requests.pop(request, None)
-        if isinstance(message, Wait | Locate):
+        if isinstance(message, Wait | Locate | WatchSession):
             effects.append(SendToServer(Unwait(request)))
         for state in self._sessions.values():
             kept = [submit for submit in state.waiting_submits if submit.request != request]
@@ -184,7 +185,7 @@ class ClientMachine:
     def _end_session(self, session: int, effects: list[ClientEffect]) -> None:
         self._end_requests(
             session,
-            (Wait, Locate, QueryTasks, QueryObjects, ReadGraph, FindTasks, CancelTasks),
+            (Wait, Locate, QueryTasks, QueryObjects, ReadGraph, FindTasks, CancelTasks, WatchSession),
             _closed(session),
             effects,
         )

@@ -168,5 +168,6 @@ class KnownGraph:
             input_start=start,
             inputs=inputs,
             is_output=outputs_among(builder.flags),
-            constant_labels={number: constant.label for number, constant in columns.constants.items()},
+            constant_labels=graph.constant_labels | {n: constant.label for n, constant in columns.constants.items()},
+            first_labelled=graph.n_adopted_objects,
         )

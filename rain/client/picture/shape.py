@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate, chain, compress, repeat
 from operator import sub
 
-from rain.client.graph import CONSTANT, IS_KEPT
+from rain.client.graph import CONSTANT, CONSTANT_LABEL, IS_KEPT
 
 _IS_OUTPUT = bytes(not flags & CONSTANT for flags in range(256))
 
@@ -32,6 +32,8 @@ class GraphShape:
     is_output: bytes
     #: Labels of constants, as far as they are known.
     constant_labels: dict[int, str | None] = field(default_factory=dict)
+    #: Constants from this number on have the usual label where no other is known; of earlier ones nothing is known.
+    first_labelled: int = 0
 
     @property
     def n_tasks(self) -> int:
@@ -112,7 +114,7 @@ class GraphShape:
         """The label of an object."""
         task = self.producer[obj]
         if task == self.n_tasks:
-            return self.constant_labels.get(obj)
+            return self.constant_labels.get(obj, CONSTANT_LABEL if obj >= self.first_labelled else None)
         return self.output_labels[self.spec[task]][obj - self.first_output[task]]
 
     def neighbourhood(self, around: Iterable[int], steps: int) -> set[int]:

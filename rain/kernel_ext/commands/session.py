@@ -46,4 +46,6 @@ def command(notebook: Notebook, name: str, ttl: float, fail_fast: bool, on_inter
         [counts] = [each["tasks"] for each in sessions_of(notebook) if each["session_id"] == f"s{session.session_id}"]
         states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         click.echo(f"going on with '{name}': {states or 'no'} tasks")
+        if states:
+            notebook.views.show(session)
     return session

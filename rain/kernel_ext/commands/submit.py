@@ -17,4 +17,4 @@ def command(notebook: Notebook, timeout: float | None) -> None:
     session = notebook.session
     n_tasks = session.task_count
     session.submit(timeout=timeout)
-    show_submitted(session, n_tasks)
+    show_submitted(notebook.views, session, n_tasks)

@@ -18,7 +18,9 @@ def command(notebook: Notebook, tasks: tuple[str, ...], timeout: float | None) -
     TASKS are variables, names, or ids such as s1.t3.
     """
     if not tasks:
-        notebook.session.wait_all(timeout=timeout)
+        session = notebook.session
+        notebook.views.wait(session, session._waiting_all, timeout, everything=True)
         return
     items = find_items(notebook, tasks)
-    items[0].session.wait(items, timeout=timeout)
+    session = items[0].session
+    notebook.views.wait(session, lambda: session._waiting(items), timeout, everything=False)

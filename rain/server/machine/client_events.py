@@ -24,21 +24,23 @@ from rain.protocol.client import (
     Wait,
 )
 from rain.protocol.columns import unpack
+from rain.protocol.feed import WatchSession
 from rain.protocol.queries import QueryObjects, QueryServer, QueryTasks, TaskNews
 from rain.protocol.worker import EndSession, Stop
 from rain.server.machine.attach import find_tasks, leave_behind, read_graph
 from rain.server.machine.commit import commit
 from rain.server.machine.effects import CloseStash, Terminate
 from rain.server.machine.failures import fail_session
+from rain.server.machine.feed import end_feed, unwatch, watch
 from rain.server.machine.incoming import session_gone
 from rain.server.machine.snapshot import object_news, server_info, task_news
 from rain.server.machine.stages import ASSIGNED
 from rain.server.machine.state import ConnectedClient, PendingLocate, PendingWait, ServerSession, ServerState
 from rain.server.machine.submit_checks import SubmitRefused, check_meaning
 from rain.server.machine.submit_parts import check_form
-from rain.server.machine.tables import KEPT
 from rain.server.machine.task_info import task_states
-from rain.server.machine.transitions import forget, is_forgettable, release, stop_with_readers, unassign
+from rain.server.machine.transitions import stop_with_readers, unassign
+from rain.server.machine.unkeep import unkeep as unkeep_objects
 from rain.server.machine.waiters import start_locate, start_wait
 
 #: A hundred years; a ttl that is no number would keep its session for ever.
@@ -78,6 +80,7 @@ def end_session(state: ServerState, number: int) -> None:
         return
     state.outbox.session_ended(number)
     session_gone(state, number)
+    end_feed(state, number, f"{session_name(number)} was closed.")
     client = state.clients.get(session.client)
     if client is not None:
         client.sessions.discard(number)
@@ -135,21 +138,9 @@ def submit(state: ServerState, client: ConnectedClient, message: Submit) -> None
 
 def unkeep(state: ServerState, client: ConnectedClient, message: Unkeep) -> None:
     """The client does not want these objects any more; those that nobody else needs are released."""
-    objects = unpack("I", message.objects, "objects")
     session = _session(state, client, message.session)
-    if session is None:
-        return
-    state.touched.add(session.number)
-    table = session.objects
-    for obj in objects:
-        if obj >= len(table) or not table.flags[obj] & KEPT:
-            continue
-        table.flags[obj] &= ~KEPT
-        if not table.need[obj]:
-            release(state, session, obj)
-        producer = table.producer[obj]
-        if producer != NONE and is_forgettable(session, producer):
-            forget(state, session, producer)
+    if session is not None:
+        unkeep_objects(state, session, message)
 
 
 def wait(state: ServerState, client: ConnectedClient, message: Wait) -> None:
@@ -177,12 +168,13 @@ def wait(state: ServerState, client: ConnectedClient, message: Wait) -> None:
 
 
 def unwait(state: ServerState, client: ConnectedClient, message: Unwait) -> None:
-    """Forgets a wait or a request for locations of this client."""
+    """Forgets a wait, a request for locations or a watch of this client."""
     for number in client.sessions:
         session = state.sessions[number]
         session.waits = [wait for wait in session.waits if wait.request != message.request]
         session.followed.pop(message.request, None)
         session.locates = [locate for locate in session.locates if locate.request != message.request]
+    unwatch(state, client.number, message.request)
 
 
 def locate(state: ServerState, client: ConnectedClient, message: Locate) -> None:
@@ -234,6 +226,13 @@ def read_rows(state: ServerState, client: ConnectedClient, message: ReadGraph) -
         read_graph(state, client, session, message)
 
 
+def watch_session(state: ServerState, client: ConnectedClient, message: WatchSession) -> None:
+    """Answers with how the tasks of a session stand, now or when there is something new."""
+    session = _session_or_answer(state, client, message.session, message.request)
+    if session is not None:
+        watch(state, client, session, message)
+
+
 def cancel_tasks(state: ServerState, client: ConnectedClient, message: CancelTasks) -> None:
     """Stops tasks and everything that depends on them."""
     tasks = unpack("I", message.tasks, "tasks")
@@ -278,6 +277,7 @@ def client_lost(state: ServerState, number: int) -> None:
     client = state.clients.pop(number, None)
     if client is None:
         return
+    unwatch(state, number)
     for session_number in sorted(client.sessions):
         session = state.sessions[session_number]
         session.waits.clear()

@@ -48,6 +48,7 @@ def _add_specs(state: ServerState, session: ServerSession, part: Part) -> None:
         session.spec_outputs.append(len(spec.outputs))
         session.spec_reports.append(0)
         session.spec_mean_us.append(0.0)
+        session.groups.add_spec(spec)
         session.levels.own_us.append(session.levels.unknown_us)
 
 

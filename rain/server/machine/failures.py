@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from rain.core.failure import Cause, Failure
 from rain.core.ids import NONE
 from rain.protocol.client import SessionFailed
-from rain.server.machine.refusals import note_refusal, refused_too_often
+from rain.server.machine.refusals import full_everywhere, note_full, note_refusal, refused_too_often
 from rain.server.machine.stages import FAILED, FINISHED
 from rain.server.machine.state import MAX_FULL_FAILURES, FailedTask, ServerSession, ServerState
 from rain.server.machine.task_info import failed_task_info, task_states
@@ -26,6 +28,10 @@ def attempt_failed(state: ServerState, session: ServerSession, task: int, worker
     spec = session.specs[session.tasks.spec[task]]
     if failure.cause is Cause.INPUT:
         again = note_refusal(session, task, worker, worker)
+    elif failure.cause is Cause.ROOM:
+        again = note_full(state, session, task, worker)
+        if not again:
+            failure = replace(failure, message=full_everywhere(session, task, failure.message))
     else:
         failures = session.failed_attempts[task] = session.failed_attempts.get(task, 0) + 1
         again = failures <= spec.retries and failure.cause is not Cause.CANCELLED
@@ -106,4 +112,6 @@ def session_failed(state: ServerState, session: ServerSession, reason: str) -> S
         failure=failed.failure,
         info=failed_task_info(state, session, failed.task),
         states=states,
+        # Those that were cancelled for another reason, or before, have another culprit or none.
+        not_run=session.tasks.culprit.count(failed.task),
     )

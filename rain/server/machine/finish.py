@@ -65,9 +65,13 @@ def tasks_done(state: ServerState, worker: Worker, message: Done) -> None:
     _count(session, worker, report.per_spec)
 
 
-def _count(session: ServerSession, worker: Worker, per_spec: dict[int, tuple[int, int]]) -> None:
+def _count(session: ServerSession, worker: Worker, per_spec: dict[int, tuple[int, int, int]]) -> None:
     """Takes what was accepted off the counts, and learns how long such tasks take."""
-    for spec, (count, total_us) in per_spec.items():
+    groups = session.groups
+    for spec, (count, total_us, n_bytes) in per_spec.items():
+        group = groups.of_spec[spec]
+        groups.n_bytes[group] += n_bytes
+        groups.work_us[group] += total_us
         resource_class = session.spec_class[spec]
         session.unfinished -= count
         count_off(worker, resource_class, count)
@@ -117,7 +121,7 @@ def _accept_rows(
     flags, lineage, task_flags = objects.flags, objects.lineage, tasks.flags
     outputs_of, now, number = session.spec_outputs, state.now, worker.number
     forgotten = state.outbox.forgotten(session.number)
-    per_spec = report.per_spec
+    per_spec, sizes = report.per_spec, report.size
     for row in range(start, stop):
         task = report.task[row]
         kind = spec[task]
@@ -128,7 +132,7 @@ def _accept_rows(
         stage[task] = FINISHED
         microseconds = duration_us[task] = report.duration_us[row]
         ended_s[task] = now
-        obj = first_output[task]
+        obj, place = first_output[task], report.position
         needed_again = 0
         for output in range(obj, obj + outputs_of[kind]):
             _accept_output(state, session, worker, report, output)
@@ -140,8 +144,9 @@ def _accept_rows(
         elif not needed_again:
             task_flags[task] |= FORGOTTEN
             forgotten.append(task)
-        count, total_us = per_spec.get(kind, (0, 0))
-        per_spec[kind] = (count + 1, total_us + microseconds)
+        n_bytes = sum(sizes[place : report.position])
+        count, total_us, total_bytes = per_spec.get(kind, (0, 0, 0))
+        per_spec[kind] = (count + 1, total_us + microseconds, total_bytes + n_bytes)
 
 
 def _accept_output(state: ServerState, session: ServerSession, worker: Worker, report: DoneRows, obj: int) -> None:

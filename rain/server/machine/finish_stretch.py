@@ -84,7 +84,8 @@ def _finish(state: ServerState, session: ServerSession, report: DoneRows, start:
     tasks.stage[task : task + n] = bytes((FINISHED,)) * n
     tasks.duration_us[task : task + n] = durations
     tasks.ended_s[task : task + n] = array("d", (state.now,)) * n
-    report.accepted(tasks.spec[task], n, sum(durations))
+    sizes = report.size[report.position : report.position + n]
+    report.accepted(tasks.spec[task], n, sum(durations), sum(sizes))
 
 
 def _hold(session: ServerSession, worker: Worker, report: DoneRows, obj: int, n: int) -> None:

@@ -25,6 +25,7 @@ from rain.protocol.client import (
     Upload,
     Wait,
 )
+from rain.protocol.feed import WatchSession
 from rain.protocol.queries import QueryObjects, QueryServer, QueryTasks, QueryWhy, ServerInfo
 from rain.protocol.shown import Impossible
 from rain.protocol.worker import Done, Failed, Fetched, FromWorker, Retracted, TasksProgressed, Unavailable, WorkerPong
@@ -44,6 +45,7 @@ from rain.server.machine.events import (
     WorkerLeft,
     WorkerSaid,
 )
+from rain.server.machine.feed import tell_watchers
 from rain.server.machine.finish import tasks_done
 from rain.server.machine.liveness import tick
 from rain.server.machine.retraction import retracted
@@ -98,6 +100,8 @@ class ServerMachine:
         state.outbox.flush_orders(self._unheld)
         plan(state)
         tell_unrunnable(state)
+        if state.feeds:
+            tell_watchers(state)
         return state.outbox.flush(self._unneeded)
 
     def server_info(self) -> ServerInfo:
@@ -204,6 +208,7 @@ class ServerMachine:
         | AttachSession
         | ReadGraph
         | FindTasks
+        | WatchSession
         | Leave,
     ) -> None:
         state = self.state
@@ -232,6 +237,8 @@ class ServerMachine:
                 client.find_named(state, asker, message)
             case ReadGraph():
                 client.read_rows(state, asker, message)
+            case WatchSession():
+                client.watch_session(state, asker, message)
             case Leave():
                 client.leave(state, asker, message)
             case _:

@@ -1,4 +1,4 @@
-"""Inputs that could not be brought to a worker: how often that is tried, and where next.
+"""Inputs that could not be brought to a worker, and results for which it had no room: how often, and where next.
 
 Either the holder did not give the object, or the worker had no room for it. Who is gone since then is not held against
 the task: a worker that is killed or leaves denies its objects to many before anybody knows that it is gone.
@@ -7,7 +7,7 @@ the task: a worker that is killed or leaves denies its objects to many before an
 from __future__ import annotations
 
 from rain.core.ids import NONE, SERVER, object_name, task_name, worker_name
-from rain.server.machine.rooms import staying
+from rain.server.machine.rooms import slots_of, staying
 from rain.server.machine.state import ServerSession, ServerState
 
 #: So often an input may be wanting that those who are still there should have had, before the task fails.
@@ -22,6 +22,27 @@ def note_refusal(session: ServerSession, task: int, worker: int, holder: int) ->
     refusals = session.refusals.setdefault(task, [])
     refusals.append((worker, holder))
     return len(refusals) <= MAX_INPUT_FAILURES
+
+
+def note_full(state: ServerState, session: ServerSession, task: int, worker: int) -> bool:
+    """An attempt ended for want of room on the disk of its worker; whether one elsewhere may be made.
+
+    It may have worked for hours before, so no worker has to show twice that it is full.
+    """
+    again = note_refusal(session, task, worker, worker)
+    refusing = workers_refusing(session, task)
+    resource_class = session.spec_class[session.tasks.spec[task]]
+    others = (each for each in staying(state) if each.number not in refusing)
+    return again and any(slots_of(state, each, resource_class) for each in others)
+
+
+def full_everywhere(session: ServerSession, task: int, message: str) -> str:
+    """Why a task fails for which there was room nowhere; `message` is of its last attempt."""
+    where = list(map(worker_name, sorted(workers_refusing(session, task))))
+    tried = f"The disks of {', '.join(where)} are full" if len(where) > 1 else f"The disk of {where[0]} is full"
+    enough = len(where) > MAX_INPUT_FAILURES
+    more = "it is tried no more" if enough else "there is no other worker to try it on"
+    return f"{message.rstrip('.')}. {tried}, and {more}; make room, or start another worker."
 
 
 def forgive(session: ServerSession, gone: int) -> None:

@@ -34,8 +34,8 @@ class DoneRows:
     stash_size: array[int] = field(default_factory=lambda: array("Q"))
     #: Those before are of outputs before `position`.
     _types_at: int = 0
-    #: Per spec: how many attempts were accepted, and the sum of their durations.
-    per_spec: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Per spec: how many attempts were accepted, the sum of their durations, and that of the sizes of their results.
+    per_spec: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     def type_of(self, n: int) -> tuple[bool, str | None]:
         """The content type of the next `n` outputs, None where they have none; False where they differ in that."""
@@ -60,10 +60,10 @@ class DoneRows:
                 self.data_at += self.size[place]
         self.position = stop
 
-    def accepted(self, spec: int, n: int, total_us: int) -> None:
+    def accepted(self, spec: int, n: int, total_us: int, n_bytes: int) -> None:
         """So many attempts of tasks of this spec were accepted."""
-        count, sum_us = self.per_spec.get(spec, (0, 0))
-        self.per_spec[spec] = (count + n, sum_us + total_us)
+        count, sum_us, sum_bytes = self.per_spec.get(spec, (0, 0, 0))
+        self.per_spec[spec] = (count + n, sum_us + total_us, sum_bytes + n_bytes)
 
 
 def check_types(content_types: tuple[tuple[int, int, str], ...], n_outputs: int) -> None:

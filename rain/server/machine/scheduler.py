@@ -127,7 +127,7 @@ def _rooms(
     spec = session.tasks.spec[head]
     n_capable = state.attention.n_capable[resource_class]
     surplus = (len(queue) - 2 * n_capable) // n_capable if n_capable else 0
-    reads = bool(session.tasks.inputs)
+    reads = _is_chosen_by_task(session)
     rooms = []
     for worker in capable:
         n_slots = slots_of(state, worker, resource_class)
@@ -158,7 +158,7 @@ def _place_queue(
     """
     stage = session.tasks.stage
     by_worker = {room.worker.number: room for room in rooms}
-    reads = bool(session.tasks.inputs)
+    reads = _is_chosen_by_task(session)
     held = array("I")
     while len(queue) and len(held) <= LOOK_BEYOND:
         total = sum(room.idle + max(0, room.ahead) for room in rooms)
@@ -183,6 +183,11 @@ def _place_queue(
         stage[task] = READY
         queue.push_front(task, True, bucket_of(session.tasks.level[task]))
     return not held
+
+
+def _is_chosen_by_task(session: ServerSession) -> bool:
+    """Whether some of its tasks have reasons of their own for a worker, or against one."""
+    return bool(session.tasks.inputs) or bool(session.refusals)
 
 
 def _reads_large(session: ServerSession, queue: ReadyQueue, stage: bytearray) -> bool:

@@ -19,8 +19,19 @@ def settle(state: ServerState) -> None:
         sweep(session)
         if session.newly_ready:
             _fill_queues(session)
+        _note_business(session, state.now)
         answer_waiters(state, session)
     state.touched.clear()
+
+
+def _note_business(session: ServerSession, now: float) -> None:
+    """Adds up how long there was something to do."""
+    since_s = session.busy_since_s
+    if session.unfinished and since_s is None:
+        session.busy_since_s = now
+    elif since_s is not None and not session.unfinished:
+        session.busy_s += now - since_s
+        session.busy_since_s = None
 
 
 def _fill_queues(session: ServerSession) -> None:

@@ -12,10 +12,12 @@ from rain.core.resources import Offer, Request
 from rain.core.spec import TaskSpec
 from rain.protocol.transfer import Peer
 from rain.server.machine.attachments import Attachments
+from rain.server.machine.groups import Groups
 from rain.server.machine.outbox import Orders
 from rain.server.machine.ready import ReadyTasks
 from rain.server.machine.submit_parts import Part
 from rain.server.machine.tables import ObjectTable, TaskTable
+from rain.server.machine.watchers import SessionFeed
 
 #: Shorter stretches of neighbouring tasks are not worth a slice of every column.
 MIN_STRETCH = 16
@@ -96,12 +98,16 @@ class ServerSession:
     unfinished: int = 0
     #: `n_tasks - unfinished` of the last `Progress`.
     reported_done: int = 0
+    #: How long there were unfinished tasks, all together; and since when there are, None while there are none.
+    busy_s: float = 0.0
+    busy_since_s: float | None = None
     #: By number of the spec: the spec, its resource class, how many outputs it has, reports and mean of durations.
     specs: list[TaskSpec] = field(default_factory=list)
     spec_class: list[int] = field(default_factory=list)
     spec_outputs: list[int] = field(default_factory=list)
     spec_reports: list[int] = field(default_factory=list)
     spec_mean_us: list[float] = field(default_factory=list)
+    groups: Groups = field(default_factory=Groups)
     #: Bytes of arguments of all tasks.
     args_bytes: int = 0
     #: Content types that were set; number 0 is none.
@@ -114,6 +120,8 @@ class ServerSession:
     #: (worker, task): results of an old attempt lie there, not dropped since that worker was to make them anew.
     ignored_results: set[tuple[int, int]] = field(default_factory=set)
     failed_tasks: dict[int, FailedTask] = field(default_factory=dict)
+    #: Tasks that were cancelled for the sake of a failed one, by that one.
+    n_followers: dict[int, int] = field(default_factory=dict)
     #: Attempts that failed by the task's fault; of tasks with any.
     failed_attempts: dict[int, int] = field(default_factory=dict)
     #: Of tasks that lacked an input: at which worker, and whose copy it was. Both are still there.
@@ -248,6 +256,8 @@ class ServerState:
     workers: dict[int, Worker] = field(default_factory=dict)
     sessions: dict[int, ServerSession] = field(default_factory=dict)
     last_session: int = 0
+    #: By session: who watches it.
+    feeds: dict[int, SessionFeed] = field(default_factory=dict)
     classes: ResourceClasses = field(default_factory=ResourceClasses)
     outbox: Orders = field(default_factory=Orders)
     #: Sessions in which something happened in this step.

@@ -230,6 +230,8 @@ def stop(state: ServerState, session: ServerSession, task: int, culprit: int) ->
         unassign(state, session, task)
     tasks.stage[task] = CANCELLED
     tasks.culprit[task] = culprit
+    if culprit != NONE:
+        session.n_followers[culprit] = session.n_followers.get(culprit, 0) + 1
     end_for_good(state, session, task)
 
 

@@ -8,7 +8,7 @@ from rain.protocol.client import RequestFailed
 from rain.protocol.queries import QueryWhy, Why
 from rain.server.machine.attempts import past_attempts, progress_of
 from rain.server.machine.rooms import slots_of, staying
-from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES
+from rain.server.machine.stages import ASSIGNED, CANCELLED, FAILED, FINISHED, READY, STAGE_NAMES, WAITING
 from rain.server.machine.state import ConnectedClient, ServerSession, ServerState
 from rain.server.machine.tables import AVAILABLE
 from rain.server.machine.task_info import failure_of
@@ -16,19 +16,59 @@ from rain.server.machine.unrunnable import describe_workers
 
 #: So many missing inputs are named.
 MAX_INPUTS = 5
+#: So many tasks of a session that are not done are explained together.
+MAX_OPEN = 20
 
 
 def query_why(state: ServerState, client: ConnectedClient, message: QueryWhy) -> None:
     """Answers any client, whoever's session it is: it may see what all may see."""
+    answer = _answer(state, message)
+    if isinstance(answer, str):
+        state.outbox.tell_client(client.number, RequestFailed(message.request, answer))
+    else:
+        state.outbox.tell_client(client.number, Why(message.request, answer))
+
+
+def _answer(state: ServerState, message: QueryWhy) -> tuple[str, ...] | str:
+    """The lines, or why there are none."""
+    if message.session == NONE:
+        lines = [line for session in state.sessions.values() for line in explain_open(state, session)]
+        return tuple(lines) or ("no task waits: all are done",)
     session = state.sessions.get(message.session)
     if session is None:
-        text = f"there is no session {session_name(message.session)}: it was closed, or never was."
-    elif message.task >= len(session.tasks):
-        text = f"{task_name(session.number, message.task)} was not submitted, there are {len(session.tasks)} tasks."
-    else:
-        state.outbox.tell_client(client.number, Why(message.request, explain(state, session, message.task)))
-        return
-    state.outbox.tell_client(client.number, RequestFailed(message.request, text))
+        return f"there is no session {session_name(message.session)}: it was closed, or never was."
+    task = message.task
+    if message.object != NONE:
+        if message.object >= len(session.objects):
+            there = len(session.objects)
+            return f"{object_name(session.number, message.object)} was not submitted, there are {there} objects."
+        task = session.objects.producer[message.object]
+        if task == NONE:
+            return (f"{object_name(session.number, message.object)} is a constant, no task makes it",)
+    elif task == NONE:
+        return explain_open(state, session) or (f"no task of {session_name(session.number)} waits: all are done",)
+    if task >= len(session.tasks):
+        return f"{task_name(session.number, task)} was not submitted, there are {len(session.tasks)} tasks."
+    return explain(state, session, task)
+
+
+def explain_open(state: ServerState, session: ServerSession) -> tuple[str, ...]:
+    """A line of each task that is not done: those that only wait for a worker first, then those that run, then others.
+
+    Of many the first ones; none where all are done.
+    """
+    stage = session.tasks.stage
+    lines: list[str] = []
+    for wanted in (READY, ASSIGNED, WAITING):
+        task = stage.find(wanted)
+        while task >= 0 and len(lines) < MAX_OPEN:
+            first, *more = explain(state, session, task)
+            lines.append(f"{first} {more[0].removeprefix('missing: ')}" if wanted == WAITING and more else first)
+            task = stage.find(wanted, task + 1)
+    left = session.unfinished - len(lines)
+    if lines and left > 0:
+        lines.append(f"{session_name(session.number)} has {left} more that are not done")
+    return tuple(lines)
 
 
 def explain(state: ServerState, session: ServerSession, task: int) -> tuple[str, ...]:

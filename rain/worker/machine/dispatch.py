@@ -7,7 +7,8 @@ competes with it starts before it. So its wait is bounded by that time and the l
 *Batches.* An executor holds the resources of one task of its class while it has a batch. Nothing known of a task's
 duration: a batch of one. Else as many as fit into `BATCH_US` of work, and never more than an even share of what is
 ready (guided self-scheduling: the share shrinks as the queue does, so no long tail is left to one executor). A run of
-tasks of which only some fit is cut.
+tasks of which only some fit is cut. What room is left, tasks fill that wait for results of the batch alone, see
+`followers`.
 
 *Double buffering.* A batch of short tasks may queue behind another one, so that an executor need not wait for a round
 trip; only for the oldest lane, so that no younger task keeps an executor busy that an older one waits for.
@@ -21,15 +22,14 @@ from rain.core import resources
 from rain.core.resources import Offer
 from rain.worker.machine.effects import RunBatch
 from rain.worker.machine.executors import kill, start_executors
+from rain.worker.machine.followers import add_followers, is_short
 from rain.worker.machine.outbox import TurnEffects
-from rain.worker.machine.state import Batch, Executor, HeldRun, Lane, RequestClass, Spec, Stage, State
+from rain.worker.machine.state import Batch, Executor, HeldRun, HeldSession, Lane, RequestClass, Stage, State
 from rain.worker.machine.transitions import close_lane, cut_off
 
 #: How much work a batch holds at most, as far as is known; one task may be longer.
 BATCH_US = 2000.0
 MAX_BATCH = 2048
-#: Tasks whose mean duration is below this are short.
-SHORT_US = 1000.0
 #: How long a task that does not fit lets younger ones pass.
 PATIENCE_S = 1.0
 
@@ -129,7 +129,7 @@ def _want_executors(state: State, lane: Lane, outbox: TurnEffects) -> None:
 
 def _executor_with_room(state: State, lane: Lane) -> Executor | None:
     """An executor that runs a batch of short tasks of this class, with nothing behind it."""
-    if not _is_short(lane.heap[0][1].spec):
+    if not is_short(lane.heap[0][1].spec):
         return None
     for executor in state.executors.values():
         if (
@@ -143,7 +143,8 @@ def _executor_with_room(state: State, lane: Lane) -> Executor | None:
 
 
 def _give_batch(state: State, lane: Lane, executor: Executor, now: float) -> RunBatch:
-    runs = _take_batch(state, lane)
+    session = state.sessions[lane.session]
+    runs = _take_batch(state, session, lane)
     lane.blocked_since = None
     if not lane.heap:
         close_lane(state, lane)
@@ -156,20 +157,25 @@ def _give_batch(state: State, lane: Lane, executor: Executor, now: float) -> Run
             new_specs.append((run.spec.number, run.spec.spec))
     timeout_s = runs[0].spec.spec.timeout_s
     deadline = None if timeout_s is None else now + timeout_s
-    executor.batches.append(Batch(lane.session, runs, is_short=_is_short(runs[0].spec), deadline=deadline))
+    executor.batches.append(Batch(lane.session, runs, is_short=is_short(runs[0].spec), deadline=deadline))
     gpus = executor.gpus if state.gpus.free else None
-    return RunBatch(executor.number, lane.session, tuple(new_specs), tuple([run.queued() for run in runs]), gpus)
+    queued = tuple([run.queued(_absent(session, run) if run.missing else ()) for run in runs])
+    return RunBatch(executor.number, lane.session, tuple(new_specs), queued, gpus)
 
 
-def _take_batch(state: State, lane: Lane) -> list[HeldRun]:
-    """Takes tasks from the head of the lane; all of them are short, or there is one."""
+def _absent(session: HeldSession, run: HeldRun) -> tuple[int, ...]:
+    return tuple([obj for obj in dict.fromkeys(run.inputs) if obj not in session.present])
+
+
+def _take_batch(state: State, session: HeldSession, lane: Lane) -> list[HeldRun]:
+    """Takes tasks from the head of the lane, and what follows from them; all of them are short, or there is one."""
     first = lane.heap[0][1].spec
-    if not _is_short(first):
+    if not is_short(first):
         return [_take_head(state, lane, 1)]
     room = min(-(-lane.n_ready // lane.request_class.limit), MAX_BATCH)
     left_us = BATCH_US
     runs: list[HeldRun] = []
-    while room and lane.heap and _is_short(spec := lane.heap[0][1].spec):
+    while room and lane.heap and is_short(spec := lane.heap[0][1].spec):
         mean_us = spec.mean_us or 0.0
         n_fitting = int(left_us / mean_us) if mean_us else room
         count = min(lane.heap[0][1].count, room, n_fitting if runs else max(1, n_fitting))
@@ -178,6 +184,8 @@ def _take_batch(state: State, lane: Lane) -> list[HeldRun]:
         runs.append(_take_head(state, lane, count))
         room -= count
         left_us -= count * mean_us
+    if session.waiters and left_us > 0:
+        add_followers(session, lane, runs, left_us, MAX_BATCH, others_idle=bool(state.idle))
     return runs
 
 
@@ -191,8 +199,3 @@ def _take_head(state: State, lane: Lane, count: int) -> HeldRun:
     # Still before all others.
     lane.heap[0] = (run.order, run)
     return head
-
-
-def _is_short(spec: Spec) -> bool:
-    """Known to be short, and without a time limit of its own (which is measured per batch)."""
-    return spec.mean_us is not None and spec.mean_us < SHORT_US and spec.spec.timeout_s is None

@@ -13,7 +13,10 @@ from rain.protocol.worker import Done, FromWorker
 
 
 class QueuedRun(msgspec.Struct, frozen=True, array_like=True):
-    """Neighbouring tasks, often one, as an executor must know of them; their inputs are in the store."""
+    """Neighbouring tasks, often one, as an executor must know of them.
+
+    Their inputs are in the store, except for those that earlier tasks of the batch make.
+    """
 
     #: The first one; tasks and outputs of the others are numbered on.
     task: int
@@ -31,6 +34,8 @@ class QueuedRun(msgspec.Struct, frozen=True, array_like=True):
     args_size: Column = EMPTY
     #: Of each task.
     n_outputs: int = 1
+    #: Those of the inputs that earlier tasks of the batch make.
+    inner: tuple[int, ...] = ()
 
 
 class RunBatch(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from rain.core.liveness import Tick
 from rain.core.note import TaskProgress
-from rain.protocol.executor import RangeDone, TaskDone, TaskFailed
+from rain.protocol.executor import RangeDone, TaskDone, TaskFailed, TaskSkipped
 from rain.protocol.worker import FromServer
 
 
@@ -53,6 +53,7 @@ class ExecutorReported(msgspec.Struct, frozen=True):
     done: tuple[TaskDone, ...]
     failed: tuple[TaskFailed, ...]
     ranges: tuple[RangeDone, ...] = ()
+    skipped: tuple[TaskSkipped, ...] = ()
 
 
 class ExecutorProgressed(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from rain.worker.machine.effects import Complain, Exit, KillExecutor, StartExecu
 from rain.worker.machine.events import ExecutorEnded, ExecutorReady
 from rain.worker.machine.outbox import TurnEffects
 from rain.worker.machine.state import Executor, HeldRun, HeldSession, Stage, State
-from rain.worker.machine.transitions import cut_off, discard_outputs, forget_run, make_ready
+from rain.worker.machine.transitions import cut_off, discard_outputs, forget_run, put_back
 
 #: After this many executors in a row that ended before any task began, they are started one by one, with pauses.
 MAX_EARLY_DEATHS = 3
@@ -105,7 +105,8 @@ def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: TurnE
     """Sorts out what became of its tasks.
 
     The one that ran fails, unless the end was our doing; what had not begun queues again, and so does what was done
-    but not reported, since its results may be incomplete.
+    but not reported, since its results may be incomplete. One that ran on results that were not reported is not blamed
+    before it does so again with inputs that are in the store: the server could not know of these.
     """
     executor = state.executors.pop(event.executor, None)
     if executor is None:
@@ -123,10 +124,12 @@ def executor_ended(state: State, event: ExecutorEnded, now: float, outbox: TurnE
         n_begun -= run.count
         if done is not None:
             _left_over(state, number, done, outbox, begun=True)
-        if at_end is not None and is_blamed and session is not None and session.tasks.get(at_end.task) is at_end:
+        is_held = at_end is not None and session is not None and session.tasks.get(at_end.task) is at_end
+        if at_end is not None and session is not None and is_held and is_blamed and not at_end.missing:
             fail(session, at_end, _failure(at_end, executor, event), outbox, note=_note(event))
             discard_outputs(session, at_end, outbox)
         elif at_end is not None:
+            at_end.spec.may_follow = at_end.spec.may_follow and not is_blamed
             _left_over(state, number, at_end, outbox, begun=True)
         if rest is not None:
             _left_over(state, number, rest, outbox, begun=False)
@@ -162,8 +165,7 @@ def _left_over(state: State, number: int, run: HeldRun, outbox: TurnEffects, *, 
             outbox.discard(number, run.first_output, run.n_outputs)
         return
     if session.tasks.get(run.task) is run:
-        run.executor = None
-        make_ready(state, run)
+        put_back(state, run)
     if begun:
         discard_outputs(session, run, outbox)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
 
 from rain.core import resources
 from rain.core.errors import InvariantViolation
 from rain.core.ids import object_name, session_name, task_name
 from rain.worker.machine.gpus import GpuPool
-from rain.worker.machine.state import Executor, HeldRun, HeldSession, Stage, State
+from rain.worker.machine.state import Batch, Executor, HeldRun, HeldSession, Stage, State
 from rain.worker.machine.transitions import outputs
 
 
@@ -73,10 +72,7 @@ def _check_executor(state: State, executor: Executor) -> None:
         _require(
             batch.deadline is None or len(executor.batches) == 1, f"{name}: the time of a batch cannot be measured"
         )
-        orders = [(run.order, run.order + run.count) for run in batch.runs]
-        _require(
-            all(before[1] <= after[0] for before, after in pairwise(orders)), f"{name} has a batch that is out of order"
-        )
+        _check_inner_edges(state, executor, batch)
         for run in batch.runs:
             _require(run.spec.lane.request_class is executor.holds, f"{name} holds another request than its task's")
             task = task_name(batch.session, run.task)
@@ -89,6 +85,21 @@ def _check_executor(state: State, executor: Executor) -> None:
             number in state.sessions or executor.stage is Stage.KILLED,
             f"{name} remembers the closed {session_name(number)}",
         )
+
+
+def _check_inner_edges(state: State, executor: Executor, batch: Batch) -> None:
+    """What tasks of a batch miss, earlier ones make; or nobody does any more, which their executor will find out."""
+    session = state.sessions.get(batch.session)
+    if session is None or executor.stage is Stage.KILLED:
+        return
+    made: set[int] = set()
+    for run in batch.runs:
+        for obj in run.inputs:
+            _require(
+                obj in session.present or obj in made or obj not in session.making,
+                f"{task_name(batch.session, run.task)} is in a batch before {object_name(batch.session, obj)} is made",
+            )
+        made.update(outputs(run))
 
 
 def _check_run(state: State, session: HeldSession, run: HeldRun) -> None:
@@ -105,7 +116,8 @@ def _check_run(state: State, session: HeldSession, run: HeldRun) -> None:
     )
     _require(run.missing == len(absent), f"{name} misses {len(absent)} inputs, the books say {run.missing}")
     _require((run.executor is not None) == in_batch, f"{name} thinks it is with an executor, or not, and is wrong")
-    _require(queues + in_batch + bool(absent) == 1, f"{name} must wait, queue or run, and just one of them")
+    waits = bool(absent) and not in_batch
+    _require(queues + in_batch + waits == 1, f"{name} must wait, queue or run, and just one of them")
     if run.executor is not None:
         _require(state.executors.get(run.executor.number) is run.executor, f"{name} runs at an executor that is gone")
     for obj in absent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rain.core.failure import Cause, Failure
-from rain.protocol.executor import RangeDone, TaskDone, TaskFailed
+from rain.protocol.executor import RangeDone, TaskDone, TaskFailed, TaskSkipped
 from rain.worker.machine.events import ExecutorReported, InputsArrived, InputsUnavailable
 from rain.worker.machine.executors import fail, free_resources
 from rain.worker.machine.numbers import among
@@ -16,6 +16,7 @@ from rain.worker.machine.transitions import (
     give_back,
     object_present,
     objects_present,
+    put_back,
     release_inputs,
     remove_object,
 )
@@ -26,11 +27,14 @@ _WEIGHT_UP = 1 / 8
 
 
 def executor_reported(state: State, event: ExecutorReported, outbox: TurnEffects) -> None:
-    """Results become objects, failures are passed on; what was cancelled meanwhile leaves nothing."""
+    """Results become objects, failures are passed on; what was cancelled meanwhile leaves nothing.
+
+    What ran on a result that was not accepted, or was skipped because there was none, waits again.
+    """
     executor = state.executors.get(event.executor)
     if executor is None:
         return
-    n_ended = len(event.done) + len(event.failed)
+    n_ended = len(event.done) + len(event.failed) + len(event.skipped)
     executor.n_reported += n_ended + sum([done.count for done in event.ranges])
     if state.trouble.n_deaths:
         state.trouble = StartTrouble()
@@ -41,16 +45,13 @@ def executor_reported(state: State, event: ExecutorReported, outbox: TurnEffects
                 _finish_run(state, session, run, done, outbox)
             else:
                 _discard_results(session, event.session, run, outbox)
-    for one in event.done:
+    ended: list[TaskDone | TaskFailed | TaskSkipped] = [*event.done, *event.failed, *event.skipped]
+    for one in ended:
         for task in _take(executor, session, event.session, one):
-            if session is None or session.tasks.get(one.task) is not task:
+            if session is not None and session.tasks.get(one.task) is task:
+                _task_ended(state, session, task, one, outbox)
+            elif isinstance(one, TaskDone):
                 _discard_results(session, event.session, task, outbox)
-            else:
-                _task_done(state, session, task, one, outbox)
-    for failed in event.failed:
-        for task in _take(executor, session, event.session, failed):
-            if session is not None and session.tasks.get(failed.task) is task:
-                fail(session, task, failed.failure, outbox, note=failed.note, duration_us=failed.duration_us)
     _end_batches(state, executor)
 
 
@@ -102,7 +103,7 @@ def _settle_doom(session: HeldSession, obj: int, outbox: TurnEffects) -> None:
 
 
 def _take(
-    executor: Executor, session: HeldSession | None, number: int, ended: RangeDone | TaskDone | TaskFailed
+    executor: Executor, session: HeldSession | None, number: int, ended: RangeDone | TaskDone | TaskFailed | TaskSkipped
 ) -> list[HeldRun]:
     """The tasks that ended, taken out of their batch; nothing for those that this executor was not given."""
     first = ended.task
@@ -129,6 +130,22 @@ def _take(
             if stop == end:
                 return found
     return found
+
+
+def _task_ended(
+    state: State, session: HeldSession, task: HeldRun, ended: TaskDone | TaskFailed | TaskSkipped, outbox: TurnEffects
+) -> None:
+    if isinstance(ended, TaskSkipped):
+        # What is here all the same, its executor could not pass on.
+        task.spec.may_follow = task.spec.may_follow and task.missing > 0
+        put_back(state, task)
+    elif task.missing:
+        put_back(state, task)
+        discard_outputs(session, task, outbox)
+    elif isinstance(ended, TaskDone):
+        _task_done(state, session, task, ended, outbox)
+    else:
+        fail(session, task, ended.failure, outbox, note=ended.note, duration_us=ended.duration_us)
 
 
 def _task_done(state: State, session: HeldSession, task: HeldRun, done: TaskDone, outbox: TurnEffects) -> None:

@@ -217,6 +217,8 @@ def neighbours(numbers: array[int]) -> Iterator[tuple[int, int]]:
 def steady_end(numbers: array[int], start: int, end: int, step: int) -> int:
     """Where the stretch from `start` on ends in which each u32 is `step` more than the one before; at most `end`."""
     zero = numbers[start] - step * start
+    if start + 1 < end and numbers[start + 1] != numbers[start] + step:
+        return start + 1  # as in lists without order
     # The last one that is in its place, if all before it are.
     low, high = start, end - 1
     if numbers[high] == zero + step * high:

@@ -58,6 +58,8 @@ class Spec:
     n_outputs: int
     #: Running mean of the work of one task in microseconds; None: none has ended yet.
     mean_us: float | None = None
+    #: Whether its tasks may be in one batch with what makes their inputs.
+    may_follow: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +67,8 @@ class HeldRun:
     """Attempts that the server gave to this worker, until they are reported, cancelled or given back.
 
     They are neighbours: tasks, outputs and orders are numbered on from the first. They wait (`missing` > 0), are ready
-    (in the heap of `spec.lane`), or are in a batch of `executor`. More than one have no inputs, and no user's JSON.
+    (in the heap of `spec.lane`), or are in a batch of `executor`, together with the tasks that make what they miss.
+    More than one have no inputs, and no user's JSON.
     """
 
     task: int
@@ -122,8 +125,8 @@ class HeldRun:
             self.args = self.args[sum(self.args_size[:count]) :]
         self.args_size = self.args_size[count:]
 
-    def queued(self) -> QueuedRun:
-        """What an executor must know of them."""
+    def queued(self, inner: tuple[int, ...] = ()) -> QueuedRun:
+        """What an executor must know of them; `inner`: the inputs that earlier tasks of their batch make."""
         return QueuedRun(
             self.task,
             self.attempt,
@@ -135,6 +138,7 @@ class HeldRun:
             self.count,
             self.args_size.cast("B") if self.count > 1 else EMPTY,
             self.spec.n_outputs,
+            inner,
         )
 
 

@@ -45,6 +45,13 @@ def make_ready(state: State, run: HeldRun) -> None:
     lane.n_ready += run.count
 
 
+def put_back(state: State, run: HeldRun) -> None:
+    """Tasks that left their batch without an end: they queue again, or wait for inputs."""
+    run.executor = None
+    if not run.missing:
+        make_ready(state, run)
+
+
 def rebuild_lane(state: State, lane: Lane, gone: Collection[HeldRun], added: Iterable[HeldRun]) -> None:
     """Takes runs out of a lane, and puts others into it, which may have been parts of those."""
     kept = [run for _, run in lane.heap if run not in gone]
@@ -63,7 +70,7 @@ def close_lane(state: State, lane: Lane) -> None:
 
 
 def object_present(state: State, session: HeldSession, obj: int) -> None:
-    """The object is in the store: tasks that waited only for it become ready."""
+    """The object is in the store: tasks that waited only for it become ready, unless they are in a batch already."""
     objects_present(state, session, obj, 1)
 
 
@@ -75,7 +82,7 @@ def objects_present(state: State, session: HeldSession, first: int, count: int) 
     for obj in among(session.waiters, first, count) if session.waiters else ():
         for task in session.waiters.pop(obj):
             task.missing -= 1
-            if not task.missing:
+            if not task.missing and task.executor is None:
                 make_ready(state, task)
 
 
@@ -130,9 +137,10 @@ def discard_outputs(session: HeldSession, run: HeldRun, outbox: TurnEffects) -> 
 def give_back(session: HeldSession, lost: Mapping[int, int], outbox: TurnEffects, *, unwritten: str = "") -> None:
     """These inputs (and the holders that were to have them) cannot be had: tasks that wait for them are not for us.
 
-    Tasks that wait for outputs of those stay, until the server cancels them.
+    Tasks that wait for outputs of those stay, until the server cancels them; and so do those in a batch that makes what
+    they wait for.
     """
-    found = {task.order: task for obj in lost for task in session.waiters.get(obj, ())}
+    found = {task.order: task for obj in lost for task in session.waiters.get(obj, ()) if task.executor is None}
     tasks = [found[order] for order in sorted(found)]
     for task in tasks:
         forget_run(session, task, outbox)

@@ -40,6 +40,17 @@ def test_an_unknown_verb_is_refused() -> None:
     assert "rnu" in answer.output
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_unknown_option_is_answered_with_those_there_are(verb: str) -> None:
+    answer = CliRunner().invoke(tree, [verb, "--zzzzz"], prog_name="rain")
+    assert answer.exit_code == 2
+    assert f"No such option '--zzzzz'. 'rain {verb}' has --" in answer.output
+
+
+def test_an_option_that_was_mistyped_is_answered_with_the_nearest_one() -> None:
+    assert "Did you mean '--json'?" in CliRunner().invoke(tree, ["logs", "--jsno"]).output
+
+
 def run_configured(folder: Path, text: str, *words: str, **env: str) -> str:
     """What `rain run`, with a file of options in the user's folder, says of its options; nothing is started."""
     (folder / "rain").mkdir(exist_ok=True)

@@ -377,3 +377,28 @@ def test_plain_values_are_told_from_those_in_which_objects_may_hide(session: Ses
     cyclic: list[Any] = []
     cyclic.append(cyclic)
     assert not is_plain([cyclic])
+
+
+def test_an_array_of_tasks_says_where_to_find_what_arrays_of_objects_have(session: Session) -> None:
+    array = add.map(range(3))
+    for name, said in (("keep", r"`\.output\.keep`; `\.keep_outputs\(\)` keeps all"), ("fetch", r"`\.output\.fetch`$")):
+        with pytest.raises(AttributeError, match=said):
+            getattr(array, name)
+    with pytest.raises(AttributeError, match="'TaskArray' object has no attribute 'nothing'"):
+        array.nothing  # noqa: B018
+    assert not hasattr(array, "__array__")
+
+
+def test_calls_with_larger_arguments_than_can_be_sent_change_nothing(session: Session) -> None:
+    given, large, rest = blob("x"), bytes(17 << 20), bytes(300 << 10)
+
+    @function
+    def count(*values: object) -> int:
+        return len(values)
+
+    before = session.task_count, session.dataobj_count
+    with pytest.raises(RainException, match="at most 16777216 can be sent"):
+        count([given, large], rest)
+    with pytest.raises(RainException, match="at most 16777216 can be sent"):
+        count.map([[given, large]], [rest])
+    assert (session.task_count, session.dataobj_count) == before

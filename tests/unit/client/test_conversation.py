@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
 import pytest
 
-from rain.client.conversation import Conversation
+from rain.client.conversation import MAX_TOGETHER, MAX_TOGETHER_BYTES, Conversation
 from rain.client.machine.effects import MarkSessionFailed, Trouble
 from rain.client.pacing import Ticket
 from rain.protocol.client import (
@@ -37,6 +38,7 @@ class Line:
         self.sent: list[Frames] = []
         self.threads: list[int] = []
         self.news: list[object] = []
+        self.told = False
         self.conversation = Conversation(self._send, self._send_at_once, self.news.append)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
@@ -95,12 +97,38 @@ def test_what_cannot_leave_at_once_leaves_by_the_loop_in_order() -> None:
     with a_line() as line:
         line.is_free = False
         line.conversation.ask(OpenSession)
-        line.conversation.tell([b"\x80"])
+        line.conversation.ask(lambda number: Wait(number, 3, all_tasks=True))
         line.in_loop(lambda: None)
-        line.is_free = True
-        line.conversation.tell([b"\x81"])
-        assert line.threads[:2] == [line.thread.ident] * 2
-        assert [frames[0] for frames in line.sent[1:]] == [b"\x80", b"\x81"]
+        assert set(line.threads) == {line.thread.ident}
+        said = [from_client_decoder.decode(frame) for frames in line.sent for frame in frames]
+        assert said == [OpenSession(1), Wait(2, 3, all_tasks=True)]
+
+
+def test_what_nobody_waits_for_leaves_with_the_next_message_or_soon() -> None:
+    with a_line() as line:
+        line.conversation.tell([b"one"])
+        line.conversation.tell([b"two"])
+        assert line.sent == []
+        line.conversation.ask(OpenSession)
+        [together] = line.sent
+        assert together[:2] == [b"one", b"two"]
+        assert from_client_decoder.decode(together[2]) == OpenSession(1)
+        line.conversation.tell([b"alone"])
+        deadline = time.monotonic() + LIMIT_S
+        while len(line.sent) < 2:
+            assert time.monotonic() < deadline, "what was told never left"
+            line.in_loop(lambda: None)
+        assert line.sent[1] == [b"alone"]
+        assert line.threads[1] == line.thread.ident
+
+
+def test_large_messages_leave_alone_and_few_frames_at_once() -> None:
+    with a_line() as line:
+        large = bytes(MAX_TOGETHER_BYTES + 1)
+        for message in ([b"header", large], *[[b"small"]] * (MAX_TOGETHER + 1)):
+            line.conversation.tell(message)
+        line.in_loop(line.conversation.start)
+        assert line.sent == [[b"header", large], [b"small"] * MAX_TOGETHER, [b"small"]]
 
 
 def test_a_request_that_is_given_up_is_taken_back() -> None:
@@ -118,17 +146,20 @@ def test_a_submit_goes_when_the_window_is_open_and_nobody_gave_it_up() -> None:
         line.hears(SessionOpened(1, 3))
         ticket = Ticket()
         assert line.conversation.submit(3, 1, 10, [[b"one"], [b"two"]], ticket).result(LIMIT_S) is None
-        assert line.sent[1:] == [[b"one"], [b"two"]]
+        assert line.sent[1:] == [[b"one", b"two"]]
         assert not ticket.take()
         given_up = Ticket()
         given_up.take()
         line.conversation.submit(3, 1, 10, [[b"three"]], given_up).result(LIMIT_S)
-        assert line.sent[3:] == []
+        assert line.sent[2:] == []
 
 
 def test_a_request_may_follow_from_the_outcome_of_another() -> None:
     with a_line() as line:
-        both = line.conversation.ask_on(OpenSession, lambda opened: lambda number: CloseSession(number, opened.session))
+        both = line.conversation.ask_on(
+            OpenSession,
+            lambda opened: line.conversation.ask(lambda number: CloseSession(number, opened.session)),
+        )
         line.hears(SessionOpened(1, 3))
         assert line.said()[1:] == [CloseSession(2, 3)]
         line.hears(Ack(2))
@@ -194,3 +225,21 @@ def test_many_threads_ask_at_once_and_each_gets_its_own_answer() -> None:
         assert {number: future.result(LIMIT_S).session for number, future in asked.items()} == {
             number: 1000 + number for number in range(1, 201)
         }
+
+
+def test_what_a_garbage_collection_tells_while_others_send_leaves_too() -> None:
+    with a_line() as line:
+
+        class Collected(bytes):
+            """Its size is asked for while messages are gathered, a moment at which a collection may run."""
+
+            def __len__(self) -> int:
+                if not line.told:
+                    line.told = True
+                    line.conversation.tell([b"late"])
+                return super().__len__()
+
+        line.conversation.tell([Collected(b"early")])
+        line.conversation.tell([b"next"])
+        line.in_loop(line.conversation.start)
+        assert [frame for frames in line.sent for frame in frames] == [b"early", b"next", b"late"]

@@ -42,6 +42,31 @@ def test_a_time_limit_gives_the_request_up() -> None:
     assert future.cancelled()
 
 
+@pytest.mark.parametrize("n_trips", [1, 2, 3])
+def test_who_has_no_time_gets_what_arrives_before_the_answer_of_a_round_trip(n_trips: int) -> None:
+    future: Future[int] = Future()
+    asked: list[Future[None]] = []
+
+    def round_trip() -> Future[None]:
+        asked.append(Future())
+        asked[-1].set_result(None)
+        if len(asked) == n_trips:
+            future.set_result(7)
+        return asked[-1]
+
+    assert Pending(future, lambda outcome: outcome, round_trip=round_trip).result(0) == 7
+    assert len(asked) == n_trips
+
+
+def test_who_has_no_time_gives_up_when_round_trips_bring_nothing() -> None:
+    future: Future[int] = Future()
+    answered: Future[None] = Future()
+    answered.set_result(None)
+    with pytest.raises(TimeoutError, match="did not finish within 0 s"):
+        Pending(future, lambda outcome: outcome, round_trip=lambda: answered).result(0)
+    assert future.cancelled()
+
+
 def test_a_request_that_was_cancelled_elsewhere_is_no_hang() -> None:
     future: Future[int] = Future()
     future.cancel()

@@ -150,7 +150,7 @@ def failed(**facts: Any) -> TaskException:
         "ValueError: no\n"
     )
     failure = Failure(cause=Cause.TASK, message=f"ValueError: {HOSTILE}", traceback=text, stderr="said\n")
-    trouble = Trouble(reason="no", task=2, worker=1, failure=failure, states=memoryview(bytes([2, 3, 4, 4])))
+    trouble = Trouble(reason="no", task=2, worker=1, failure=failure, states=memoryview(bytes([2, 3, 4, 4])), not_run=2)
     error = exception_from(trouble, 1, name="train", **facts)
     assert isinstance(error, TaskException)
     return error

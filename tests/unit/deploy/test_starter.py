@@ -8,9 +8,9 @@ import os
 import msgspec
 import pytest
 
-from rain.core.config import StartFailed, StartReport
+from rain.core.config import Started, StartFailed, StartReport
 from rain.core.errors import RainException
-from rain.deploy.starter import Starter, follow_lifeline, write_ready_file
+from rain.deploy.starter import Starter, follow_lifeline, hear_server, write_ready_file
 
 
 def test_only_the_first_report_is_said_and_the_pipe_is_closed_after_it():
@@ -55,3 +55,35 @@ def test_the_end_of_the_lifeline_is_noticed_once_whatever_was_written_to_it():
         return len(calls)
 
     assert asyncio.run(follow()) == 1
+
+
+def test_a_worker_hears_of_its_server_however_the_words_arrive():
+    said = Started(pid=1, port=7, client_access="c", worker_access="w")
+    line = msgspec.json.encode(said) + b"\n"
+
+    async def hear() -> Started:
+        reader, writer = os.pipe()
+        heard = asyncio.create_task(hear_server(reader))
+        os.write(writer, line[:10])
+        await asyncio.sleep(0)
+        os.write(writer, line[10:])
+        try:
+            async with asyncio.timeout(10):
+                return await heard
+        finally:
+            os.close(writer)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(reader)
+
+    assert asyncio.run(hear()) == said
+
+
+def test_a_worker_whose_server_did_not_become_ready_says_so():
+    async def hear() -> None:
+        reader, writer = os.pipe()
+        os.close(writer)
+        async with asyncio.timeout(10):
+            await hear_server(reader)
+
+    with pytest.raises(RainException, match="did not become ready"):
+        asyncio.run(hear())

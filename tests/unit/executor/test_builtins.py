@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from rain.core.failure import Cause
 from rain.core.kinds import Kind, PathArgs, SleepArgs
 from rain.core.spec import OutputSpec, TaskSpec
 from rain.protocol.executor import MAX_PIPE_RESULT, Produced
@@ -141,3 +142,21 @@ def test_sleep_passes_its_input_on(bench):
     args = msgspec.msgpack.encode(SleepArgs(0.001))
     given = inline_input(1, b"x", "text")
     assert bench.done(TaskSpec(kind=Kind.SLEEP), given, args=args) == (Produced(1, "text", same_as_input=0),)
+
+
+def test_a_result_that_the_full_disk_of_the_store_does_not_take_is_no_fault_of_the_task(bench):
+    large = bench.stored_input(9, b"x" * LARGE)
+    stored = bench.stored_result(bench.n_tasks + 1)
+    (stored.parent / f".e1.{stored.name}").symlink_to("/dev/full")
+    failure = bench.failure(CONCAT, large, large)
+    assert failure.cause is Cause.ROOM
+    assert "could not be written to the worker's folder" in failure.message
+    assert "No space left on device" in failure.message
+    assert not stored.exists()
+    assert bench.done(CONCAT, large, large) == (Produced(2 * LARGE),)
+
+
+def test_a_file_that_a_full_disk_elsewhere_does_not_take_fails_the_task(bench):
+    large = bench.stored_input(10, b"x" * LARGE)
+    failure = bench.failure(STORE, large, args=path_args("/dev/full"))
+    assert failure.cause is Cause.TASK

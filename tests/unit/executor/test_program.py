@@ -161,6 +161,11 @@ def test_a_missing_output_is_named_with_what_is_there_instead(bench):
     )
 
 
+def test_a_missing_output_directory_is_called_a_folder(bench):
+    failure = fail(bench, ["touch", "resutl"], OutputSpec("res", path="res", is_directory=True))
+    assert "there is no folder 'res' in its folder" in failure.message
+
+
 @pytest.mark.parametrize(
     ("command", "complaint"),
     [
@@ -230,9 +235,19 @@ def test_a_status_other_than_zero_fails_with_the_end_of_stderr(bench):
     assert len(failure.stderr) == 2048
 
 
-def test_grep_that_finds_nothing_fails_with_its_name(bench):
+def test_grep_that_finds_nothing_fails_with_its_name_and_what_helps(bench):
     failure = fail(bench, ["grep", "x", InputWord(0)], STDOUT, inputs=[inline_input(1, b"")])
-    assert failure.message == "program 'grep' exited with status 1"
+    assert failure.message == (
+        "program 'grep' exited with status 1 and said nothing on its standard error; if that is no error of this "
+        "program, as of a grep that finds nothing, append `|| true` to its line, with shell=True"
+    )
+    assert failure.cause is Cause.TASK
+
+
+def test_only_a_silent_status_1_is_taken_for_an_answer(bench):
+    assert fail(bench, ["exit 2"], shell=True).message == "program 'exit 2' exited with status 2"
+    assert "|| true" not in fail(bench, ["echo no >&2; exit 1"], shell=True).message
+    assert run(bench, ["grep x /dev/null || true"], STDOUT, shell=True)[0].data == b""
 
 
 def test_a_killed_program_names_the_signal(bench):

@@ -123,11 +123,12 @@ class FakeTransport:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, bytes]] = []
         self.dropped: list[bytes] = []
+        self.n_sends = 0
 
     def send(self, peer: bytes, frames: list[bytes | memoryview]) -> bool:
-        """One message."""
-        [frame] = frames
-        self.sent.append((peer, bytes(frame)))
+        """Messages that leave together."""
+        self.sent += [(peer, bytes(frame)) for frame in frames]
+        self.n_sends += 1
         return True
 
     def drop(self, peer: bytes) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from rain.core.errors import ProtocolViolation
 from rain.core.resources import UNIT, Offer
-from rain.protocol.hello import ClientHello, Versions, WorkerHello
+from rain.protocol.hello import PROTOCOL_VERSION, ClientHello, Versions, WorkerHello
 from rain.server.handshake import Refused, own_versions, read_hello
 from tests.unit.server.bench import VERSIONS, client_hello, worker_hello
 
@@ -38,9 +38,13 @@ def test_a_key_of_another_role_is_refused(role, hello, needs):
         read_hello(hello, role, VERSIONS)
 
 
-@pytest.mark.parametrize(("protocol", "who"), [(0, "upgrade Rain on this side"), (2, "upgrade Rain on the server")])
+@pytest.mark.parametrize(
+    ("protocol", "who"),
+    [(PROTOCOL_VERSION - 1, "upgrade Rain on this side"), (PROTOCOL_VERSION + 1, "upgrade Rain on the server")],
+)
 def test_another_protocol_is_refused_with_both_versions_and_who_must_upgrade(protocol, who):
-    with pytest.raises(Refused, match=rf"version {protocol} of Rain's protocol, the server version 1.*{who}"):
+    said = rf"version {protocol} of Rain's protocol, the server version {PROTOCOL_VERSION}.*{who}"
+    with pytest.raises(Refused, match=said):
         read_hello(client_hello(protocol=protocol), "client", VERSIONS)
 
 

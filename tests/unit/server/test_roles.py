@@ -12,7 +12,7 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from rain.protocol import attaching, client, hello, queries, transfer, worker
+from rain.protocol import attaching, client, feed, hello, queries, transfer, worker
 from rain.protocol.client import FromClient, OpenSession, SessionOpened, ToClient, Upload
 from rain.protocol.codec import encode
 from rain.protocol.columns import EMPTY
@@ -45,7 +45,7 @@ def messages(*modules: ModuleType) -> list[type[msgspec.Struct]]:
     ]
 
 
-MESSAGES = messages(client, attaching, queries, worker, hello, transfer)
+MESSAGES = messages(client, attaching, feed, queries, worker, hello, transfer)
 
 
 def example(kind: type[msgspec.Struct]) -> msgspec.Struct:

@@ -52,6 +52,7 @@ from rain.server.machine.events import (
     WorkerLeft,
     WorkerSaid,
 )
+from rain.server.outgoing import MAX_TOGETHER, MAX_TOGETHER_BYTES
 from rain.server.stash import StashLimits
 from tests.unit.server.bench import VERSIONS, ShellBench, client_hello, numbers, refusal, submit, worker_hello
 
@@ -202,7 +203,7 @@ def test_time_passes_by_ticks(bench):
     assert bench.events() == [Tick()]
 
 
-def test_messages_of_the_machine_go_out_in_order(joined):
+def test_what_a_peer_is_told_in_one_step_goes_out_together_and_in_order(joined):
     joined.machine.answers = [
         [
             TellWorker(1, ServerPing()),
@@ -212,8 +213,33 @@ def test_messages_of_the_machine_go_out_in_order(joined):
             TellClient(9, ServerAlive()),
         ]
     ]
+    before = joined.transport.n_sends
     joined.shell.tick()
-    assert joined.heard() == [(b"w", ServerPing()), (b"c", ServerAlive()), (b"w", EndSession(4))]
+    assert joined.heard() == [(b"w", ServerPing()), (b"w", EndSession(4)), (b"c", ServerAlive())]
+    assert joined.transport.n_sends == before + 2
+
+
+def test_no_more_leaves_together_than_a_message_may_have(joined):
+    n = MAX_TOGETHER + 1
+    large = SessionFailed(1, "x" * MAX_TOGETHER_BYTES)
+    joined.machine.answers = [[*[TellWorker(1, ServerPing())] * n, TellClient(1, ServerAlive()), TellClient(1, large)]]
+    before = joined.transport.n_sends
+    joined.shell.tick()
+    assert sorted(joined.heard(), key=lambda sent: sent[0]) == [
+        (b"c", ServerAlive()),
+        (b"c", large),
+        *[(b"w", ServerPing())] * n,
+    ]
+    assert joined.transport.n_sends == before + 4
+
+
+def test_what_a_client_sends_together_is_heard_in_order(joined):
+    joined.say(b"c", "client", [encode(ClientAlive()), encode(Upload(1, 0, 0, 1)), b"a", encode(OpenSession(4))])
+    assert joined.events() == [
+        ClientSaid(1, ClientAlive()),
+        ClientSaid(1, Upload(1, 0, 0, 1)),
+        ClientSaid(1, OpenSession(4)),
+    ]
 
 
 def test_the_bytes_of_a_submit_are_there_when_the_machine_orders_its_tasks(joined):

@@ -23,6 +23,7 @@ from rain.protocol.executor import (
     RunTask,
     TaskDone,
     TaskFailed,
+    TaskSkipped,
     to_executor_decoder,
 )
 from rain.wire.holder import Stored
@@ -82,6 +83,34 @@ def test_a_batch_that_brings_very_much_is_several_messages(tmp_path: Path) -> No
     first, second = Batches(ObjectStore(tmp_path), unharmed).run(order)
     assert [[task.task for task in run.tasks] for run in (first, second)] == [[1], [2, 3]]
     assert [len(run.specs) for run in (first, second)] == [1, 0]
+
+
+def test_inputs_that_earlier_tasks_make_are_named_without_bytes(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path)
+    store.put_bytes(1, 0, b"abc", "text")
+    follower = QueuedRun(8, 0, 3, 3, memoryview(b""), (0, 2), inner=(2,))
+    [run] = give(Batches(store, unharmed), queued(7, 2), follower)
+    assert run.inner == (2,)
+    assert run.tasks[1].inputs == (RunInput(0, 3, "text", b"abc", None), RunInput(2, 0, None, None, None))
+
+
+def test_a_batch_in_several_messages_says_where_it_goes_on(tmp_path: Path) -> None:
+    large = QueuedRun(1, 0, 3, 1, memoryview(bytes(MAX_RUN_BYTES + 1)), ())
+    follower = QueuedRun(2, 0, 3, 2, memoryview(bytes(MAX_RUN_BYTES + 1)), (1,), inner=(1,))
+    messages = give(Batches(ObjectStore(tmp_path), unharmed), large, follower)
+    assert [(run.inner, run.goes_on) for run in messages] == [((1,), True), ((1,), False)]
+
+
+def test_what_was_skipped_may_be_given_again(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path)
+    batches = Batches(store, unharmed)
+    give(batches, queued(6, 1), QueuedRun(7, 0, 3, 2, memoryview(b""), (1,), inner=(1,)))
+    failed = TaskFailed(6, 0, 10, Failure(cause=Cause.TASK, message="no"))
+    event = batches.take(9, Report(1, (), (failed,), (), (TaskSkipped(7, 0),)))
+    assert event.skipped == (TaskSkipped(7, 0),)
+    store.put_bytes(1, 1, b"abc", "text")
+    give(batches, queued(7, 2, (1,)))
+    assert batches.take(9, report(Produced(3, same_as_input=0))).failed == ()
 
 
 def report(*outputs: Produced, task: int = 7) -> Report:

@@ -24,6 +24,7 @@ from rain.protocol.client import (
     Wait,
     WaitDone,
 )
+from rain.protocol.feed import FeedNews, WatchSession
 from rain.protocol.queries import QueryServer
 
 FAILURE = Failure(cause=Cause.TASK, message="ValueError: no")
@@ -214,4 +215,27 @@ def test_a_failed_session_that_is_attached_refuses_to_be_waited_for() -> None:
     )
     hear(machine, attached)
     assert machine.handle(Requested(Wait(2, SESSION))) == [Resolve(2, trouble_of(failed))]
+    assert nothing_waits(machine)
+
+
+def test_a_watch_outlives_the_failure_of_its_session_and_ends_with_it() -> None:
+    machine = opened()
+    ask(machine, WatchSession(5, SESSION))
+    failed = SessionFailed(SESSION, "ValueError: no", task=1, failure=FAILURE)
+    assert hear(machine, failed) == [MarkSessionFailed(SESSION, trouble_of(failed))]
+    news = FeedNews(request=5, elapsed_s=1.0, is_at_rest=True)
+    assert hear(machine, news) == [Resolve(5, news)]
+    ask(machine, WatchSession(6, SESSION, after=5))
+    [sent, closed] = machine.handle(Requested(CloseSession(7, SESSION)))
+    assert sent == SendToServer(CloseSession(7, SESSION))
+    assert isinstance(closed, Resolve)
+    assert closed.request == 6
+    assert hear(machine, Ack(7)) == [Resolve(7, Ack(7))]
+    assert nothing_waits(machine)
+
+
+def test_a_watch_that_is_given_up_is_taken_back() -> None:
+    machine = opened()
+    ask(machine, WatchSession(5, SESSION))
+    assert machine.handle(RequestGivenUp(5)) == [SendToServer(Unwait(5))]
     assert nothing_waits(machine)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from rain.core.failure import Cause
+from rain.core.failure import Cause, Failure
 from rain.protocol.client import SessionFailed
 from rain.server.machine.stages import ASSIGNED, FINISHED, READY, WAITING
 from tests.unit.server.machine.bench import Bench, Made, spec
 
 FULL = "No space left on device"
 LONG_US = 10_000_000
+NO_ROOM = Failure(cause=Cause.ROOM, message=f"s1.o0, a result, could not be written to the worker's folder /w: {FULL}.")
 
 
 def reader_beside_its_data(*, narrow: int = 1) -> tuple[Bench, Made, Made]:
@@ -115,3 +116,63 @@ def test_a_task_does_not_follow_another_one_to_a_worker_that_has_no_room_for_its
     bench.lacks(second, made.out, 1, reader.task, unwritten=FULL)
     bench.time_passes(0.2)
     assert tasks.stage[reader.task] == WAITING
+
+
+def test_a_task_for_whose_result_a_worker_has_no_room_is_tried_at_another_one() -> None:
+    bench = Bench()
+    first, second = bench.worker_joins(), bench.worker_joins(cpus=2)
+    bench.task(keep=True, spec=spec(cpus=1))
+    bench.submit()
+    full = bench.session.tasks.worker[0]
+    bench.ignore()
+    bench.fails(full, 0, NO_ROOM)
+    other = second if full == first else first
+    bench.expect(f"w{other} computes t0")
+    assert bench.session.tasks.attempt[0] == 1
+    bench.finishes(other, 0)
+    assert bench.stages() == [FINISHED]
+
+
+def test_a_result_without_room_does_not_count_as_one_of_the_task_s_retries() -> None:
+    bench = Bench()
+    bench.worker_joins()
+    bench.worker_joins()
+    bench.task(keep=True, spec=spec(retries=1))
+    bench.submit()
+    bench.fails(bench.session.tasks.worker[0], 0, NO_ROOM)
+    bench.fails(bench.session.tasks.worker[0], 0)
+    assert bench.stages() == [ASSIGNED]
+
+
+def test_a_task_for_whose_result_there_is_room_nowhere_fails_and_names_where_it_was_tried() -> None:
+    bench = Bench()
+    workers = [bench.worker_joins() for _ in range(3)]
+    bench.worker_joins(cpus=1)
+    bench.task(keep=True)
+    bench.submit()
+    tried = []
+    while bench.session.failed_reason is None:
+        tried.append(bench.session.tasks.worker[0])
+        bench.fails(tried[-1], 0, NO_ROOM)
+    assert sorted(tried) == [*workers, 4]
+    message = bench.answer(SessionFailed)
+    assert isinstance(message, SessionFailed)
+    assert message.reason == (
+        f"s1.o0, a result, could not be written to the worker's folder /w: {FULL}. The disks of w1, w2, w3, w4 are "
+        "full, and there is no other worker to try it on; make room, or start another worker."
+    )
+    assert message.failure is not None
+    assert message.failure.cause is Cause.ROOM
+
+
+def test_a_full_disk_that_all_workers_share_is_not_tried_by_ever_so_many() -> None:
+    bench = Bench()
+    for _ in range(9):
+        bench.worker_joins()
+    bench.task(keep=True)
+    bench.submit()
+    n_tried = 0
+    while bench.session.failed_reason is None:
+        bench.fails(bench.session.tasks.worker[0], 0, NO_ROOM)
+        n_tried += 1
+    assert n_tried == 6

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import deque
+from collections.abc import Sequence
+from types import FrameType
 
 from rain.core.resources import UNIT, Offer
 from rain.protocol.client import OpenSession, Submit, Unkeep, Wait, WaitDone
@@ -21,7 +24,7 @@ N = 100_000
 class Crowd:
     """A machine with workers that finish at once whatever they are given; checked at the end, not at every step."""
 
-    def __init__(self, n_inputs: list[int], inputs: list[int], *, keep_last: bool = True) -> None:
+    def __init__(self, n_inputs: list[int], inputs: list[int], *, kept: Sequence[int] = (N - 1,)) -> None:
         n = len(n_inputs)
         self.machine = ServerMachine(1)
         self.n_messages = 0
@@ -41,7 +44,7 @@ class Crowd:
             args_size=pack("I", [0] * n),
             first_object=0,
             n_objects=n,
-            kept=pack("I", [n - 1] if keep_last else []),
+            kept=pack("I", kept),
         )
         self.happens(ClientSaid(1, submit), ClientSaid(1, Wait(2, 1, all_tasks=True)))
 
@@ -82,7 +85,7 @@ class Crowd:
 
 
 def test_independent_tasks_take_few_messages_and_one_answer() -> None:
-    crowd = Crowd([0] * N, [], keep_last=False)
+    crowd = Crowd([0] * N, [], kept=())
     for worker in (1, 2):
         crowd.joins(worker)
     crowd.runs()
@@ -131,3 +134,28 @@ def test_the_tables_take_less_than_a_hundred_and_fifty_bytes_a_task() -> None:
     session = crowd.machine.state.sessions[1]
     columns = [getattr(table, name) for table in (session.tasks, session.objects) for name in type(table).__slots__]
     assert sum(values.__sizeof__() for values in columns) < 150 * N
+
+
+def test_objects_that_are_alike_are_unkept_by_slices() -> None:
+    crowd = Crowd([0] * N, [], kept=range(N))
+    for worker in (1, 2):
+        crowd.joins(worker)
+    crowd.runs()
+    table = crowd.machine.state.sessions[1].objects
+    assert len(set(table.holder)) == 2
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        crowd.happens(ClientSaid(1, Unkeep(1, pack("I", range(N)))))
+    finally:
+        sys.setprofile(None)
+    assert calls < N / 4
+    assert crowd.n_forgotten() == N
+    assert set(table.flags) == {0}
+    assert {worker.n_objects for worker in crowd.machine.state.workers.values()} == {0}
+    invariants.check(crowd.machine.state)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rain.core.resources import UNIT, Offer
-from rain.protocol.client import OpenSession, Submit, Wait
+from rain.protocol.client import OpenSession, Submit, Unkeep, Wait
 from rain.protocol.columns import pack
 from rain.protocol.worker import Compute, Done, Drop
 from rain.server.machine import invariants
@@ -157,6 +157,10 @@ def test_a_report_does_the_same_as_slices_and_one_by_one(rows, keeping, data) ->
         inline, typed = data.draw(st.booleans()), data.draw(st.booleans())
         for twin in twins:
             twin.reports(tasks, attempts, sizes, inline, typed)
+        unkept = data.draw(st.lists(st.integers(0, n_objects), unique=True))
+        unkept = data.draw(st.sampled_from(((), unkept, sorted(unkept), range(n_objects))))
+        for twin in twins:
+            twin.happens(ClientSaid(1, Unkeep(1, pack("I", unkept))))
         assert twins[0].state == twins[1].state
         assert twins[0].said == twins[1].said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rain.core.failure import Cause, Failure
+from rain.core.ids import NONE
 from rain.protocol.client import RequestFailed
 from rain.protocol.queries import QueryWhy, Why
 from rain.server.machine.why import explain
@@ -127,3 +128,62 @@ def test_any_client_may_ask_and_is_told_of_what_is_not_there() -> None:
         refusal = bench.answer(RequestFailed)
         assert isinstance(refusal, RequestFailed)
         assert said in refusal.reason
+
+
+def asked(
+    bench: Bench, session: int = NONE, task: int = NONE, obj: int = NONE, *, refused: bool = False
+) -> tuple[str, ...] | str:
+    """What a client is told."""
+    bench.ignore()
+    bench.client_says(QueryWhy(9, session, task, obj))
+    answer = bench.answer(RequestFailed if refused else Why)
+    assert isinstance(answer, RequestFailed | Why)
+    return answer.lines if isinstance(answer, Why) else answer.reason
+
+
+def test_without_a_task_each_that_is_not_done_has_a_line_those_that_could_run_first() -> None:
+    bench = Bench()
+    bench.worker_joins()
+    done = bench.task()
+    bench.submit()
+    bench.finishes(1, done.task)
+    [running, other] = bench.tasks(2)
+    bench.task(other.out, running.out)
+    bench.task(spec=spec(cpus=64))
+    bench.submit()
+    lines = (
+        "s1.t2 'f' is ready and waits for room on w1; needed is cpus=1",
+        "s1.t4 'f' is ready, but no worker can run it: needed is cpus=64, the workers are w1 with cpus=1",
+        "s1.t1 'f' was given to w1 0 s ago, attempt 0",
+        "s1.t3 'f' waits for inputs: s1.o2 of s1.t2 'f', which is waiting",
+    )
+    assert asked(bench) == asked(bench, 1) == lines
+
+
+def test_of_many_tasks_that_are_not_done_the_first_ones_have_a_line() -> None:
+    bench = Bench()
+    bench.tasks(50)
+    bench.submit()
+    lines = asked(bench)
+    assert len(lines) == 21
+    assert lines[-1] == "s1 has 30 more that are not done"
+
+
+def test_without_a_task_that_waits_that_is_said() -> None:
+    bench = Bench()
+    bench.worker_joins()
+    made = bench.task()
+    bench.submit()
+    bench.finishes(1, made.task)
+    assert asked(bench) == ("no task waits: all are done",)
+    assert asked(bench, 1) == ("no task of s1 waits: all are done",)
+
+
+def test_of_an_object_the_task_is_explained_that_makes_it() -> None:
+    bench = Bench()
+    constant = bench.constant(10)
+    made = bench.task(constant)
+    bench.submit()
+    assert asked(bench, 1, obj=made.out) == why(bench, made.task)
+    assert asked(bench, 1, obj=constant) == ("s1.o0 is a constant, no task makes it",)
+    assert asked(bench, 1, obj=77, refused=True) == "s1.o77 was not submitted, there are 2 objects."

@@ -76,7 +76,7 @@ def test_large_results_of_a_range_do_not_travel_inline() -> None:
 
 def test_results_of_a_range_have_those_run_that_wait_for_them() -> None:
     bench = quick_bench()
-    bench.computes(*range(4), Given(9, inputs=(2,)))
+    bench.computes(*range(4), Given(9, spec=1, inputs=(2,)), specs=[spec()])
     bench.runs(0, *range(4))
     bench.finishes_range(0, 0, 4)
     bench.runs(0, 9)
